@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * ntvm: NT virtual memory for Linux processes. The ABI of /dev/ntvm.
+ *
+ * Requests. Every request is a struct that begins with struct ntvm_header.
+ * The numbers carry no size: @size says how large the caller's struct is, so
+ * that a struct can grow at its end. A struct shorter than the first version
+ * is EINVAL, a longer one with a non-zero tail E2BIG, a reserved field that is
+ * not zero EINVAL, an unknown flag EINVAL, an unknown request ENOTTY.
+ *
+ * Answers. The ioctl returns 0 when the request was understood; what became of
+ * it is the NTSTATUS in @status (NTVM_STATUS_*). A negative errno speaks of the
+ * transport only: EFAULT (the request cannot be read or written), EINVAL,
+ * E2BIG, ENOTTY as above, ESTALE (NTVM_CURRENT_PROCESS on a file that another
+ * address space opened: a fork child or an exec'd program must open its own),
+ * EINTR (the caller is being killed). On an errno nothing has changed.
+ *
+ * Handles. An open file of /dev/ntvm is a handle to the address space that
+ * opened it. Another process gets one by pidfd_getfd(2) or SCM_RIGHTS.
+ *
+ * Layout is the same for 32-bit and 64-bit callers.
+ */
+#ifndef _UAPI_LINUX_NTVM_H
+#define _UAPI_LINUX_NTVM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define NTVM_ABI_VERSION	1
+
+#define NTVM_IOC_TYPE		'N'
+#define NTVM_IOC_GET_INFO	_IO(NTVM_IOC_TYPE, 0x90)
+#define NTVM_IOC_ALLOCATE	_IO(NTVM_IOC_TYPE, 0x91)
+#define NTVM_IOC_FREE		_IO(NTVM_IOC_TYPE, 0x92)
+#define NTVM_IOC_PROTECT	_IO(NTVM_IOC_TYPE, 0x93)
+#define NTVM_IOC_QUERY		_IO(NTVM_IOC_TYPE, 0x94)
+#define NTVM_IOC_SET_CONTRACT	_IO(NTVM_IOC_TYPE, 0x95)
+#define NTVM_IOC_DUPLICATE	_IO(NTVM_IOC_TYPE, 0x96)
+#define NTVM_IOC_TAKE_FAULT	_IO(NTVM_IOC_TYPE, 0x97)
+
+/* ntvm_header.handle: the caller's own process; never looked up. */
+#define NTVM_CURRENT_PROCESS	(-1)
+
+/*
+ * ntvm_header.flags. INDIRECT: @base and @len of the request are addresses of
+ * the caller's 8-byte in/out variables instead of the values; they are read
+ * and probed for writing where NT probes them, and a bad one is
+ * NTVM_STATUS_ACCESS_VIOLATION with nothing changed.
+ */
+#define NTVM_F_INDIRECT		0x1u
+
+/**
+ * struct ntvm_header - how every request begins
+ * @size: bytes of the whole request as the caller knows it
+ * @flags: NTVM_F_* that the request documents, others must be 0
+ * @handle: NTVM_CURRENT_PROCESS, or a file descriptor of /dev/ntvm: the request
+ *	    acts on the address space of that file, with that file's rights
+ * @status: out, NTSTATUS
+ */
+struct ntvm_header {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+};
+
+/**
+ * struct ntvm_info - NTVM_IOC_GET_INFO
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: see struct ntvm_header; no right is needed
+ * @status: out, SUCCESS or a handle's status
+ * @out_version: NTVM_ABI_VERSION of the module
+ * @out_contract: NTVM_CONTRACT_* in force for the process
+ * @out_features: NTVM_FEATURE_* the module has
+ * @out_page_size: bytes of a page, the unit of commit and protection
+ * @out_granularity: bytes, the unit of the address of a reservation
+ * @out_min_address: lowest address a region may have
+ * @out_max_address: highest address a region may cover
+ * @out_reserved: bytes in regions of the process now
+ * @out_committed: bytes committed now
+ * @out_regions: regions now
+ * @out_access: rights of the handle, NTVM_ACCESS_*
+ * @reserved: 0
+ */
+struct ntvm_info {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 out_version;
+	__u32 out_contract;
+	__aligned_u64 out_features;
+	__u32 out_page_size;
+	__u32 out_granularity;
+	__aligned_u64 out_min_address;
+	__aligned_u64 out_max_address;
+	__aligned_u64 out_reserved;
+	__aligned_u64 out_committed;
+	__aligned_u64 out_regions;
+	__u32 out_access;
+	__u32 reserved;
+};
+
+#define NTVM_FEATURE_PRIVATE	(1ull << 0)	/* allocate, free, protect, query */
+#define NTVM_FEATURE_FOREIGN	(1ull << 1)	/* handles to other processes */
+#define NTVM_FEATURE_GUARD	(1ull << 2)	/* one-shot guard pages, TAKE_FAULT */
+
+/**
+ * struct ntvm_allocate - NTVM_IOC_ALLOCATE: reserve and commit
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: in/out, wished address (0: the module chooses) and the rounded start
+ * @len: in/out, bytes wished and the rounded byte count
+ * @zero_bits: 0; 1 to 20: the result is below 2^(32 - zero_bits); above 31: a mask
+ * @type: NTVM_ALLOC_*
+ * @protect: NTVM_PAGE_*
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER_3 (zero_bits;
+ * INVALID_PARAMETER for 21), INVALID_PARAMETER_5 (type), INVALID_PARAMETER
+ * (placeholder types), INVALID_PAGE_PROTECTION, ACCESS_VIOLATION (INDIRECT),
+ * INVALID_PARAMETER_2 (base), INVALID_PARAMETER_4 (len), the handle's statuses,
+ * INVALID_PAGE_PROTECTION (WRITECOPY), NOT_SUPPORTED (types that this version
+ * knows and does not have), CONFLICTING_ADDRESSES, ALREADY_COMMITTED,
+ * NO_MEMORY, INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT.
+ */
+struct ntvm_allocate {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__aligned_u64 zero_bits;
+	__u32 type;
+	__u32 protect;
+};
+
+/**
+ * struct ntvm_free - NTVM_IOC_FREE: decommit and release
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: in/out, an address of the range and the rounded start
+ * @len: in/out, bytes (0: the whole region) and the freed byte count
+ * @type: NTVM_FREE_DECOMMIT or NTVM_FREE_RELEASE
+ * @reserved: 0
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER_4 (type),
+ * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_3 (a release with a size under
+ * the documented contract), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
+ * (len), the handle's statuses, MEMORY_NOT_ALLOCATED, UNABLE_TO_FREE_VM,
+ * UNABLE_TO_DELETE_SECTION, FREE_VM_NOT_AT_BASE, CONFLICTING_ADDRESSES
+ * (placeholder types), INSUFFICIENT_RESOURCES.
+ */
+struct ntvm_free {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 type;
+	__u32 reserved;
+};
+
+/**
+ * struct ntvm_protect - NTVM_IOC_PROTECT: change the protection of committed pages
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: in/out, an address of the range and the rounded start
+ * @len: in/out, bytes and the rounded byte count
+ * @old_ptr: with NTVM_F_INDIRECT the address of a 4-byte variable for the old
+ *	     protection, else 0
+ * @protect: NTVM_PAGE_*
+ * @out_old: out, protection of the first page before the call; NOACCESS when
+ *	     the range is not fit (CONFLICTING_ADDRESSES, NOT_COMMITTED)
+ *
+ * Statuses, in the order in which they win: INVALID_PAGE_PROTECTION,
+ * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
+ * (len), the handle's statuses, CONFLICTING_ADDRESSES, NOT_COMMITTED,
+ * INVALID_PARAMETER_4 (WRITECOPY), INSUFFICIENT_RESOURCES.
+ */
+struct ntvm_protect {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__aligned_u64 old_ptr;
+	__u32 protect;
+	__u32 out_old;
+};
+
+/**
+ * struct ntvm_query - NTVM_IOC_QUERY
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_QUERY or NTVM_ACCESS_QUERY_LIMITED
+ * @status: out
+ * @address: any address up to the end of user space
+ * @buffer: address of the answer, struct ntvm_basic_info for class BASIC
+ * @length: bytes at @buffer
+ * @return_ptr: 0, or the address of an 8-byte variable for the bytes written
+ * @info_class: NTVM_QUERY_*
+ * @reserved: 0
+ *
+ * Statuses, in the order in which they win: INVALID_INFO_CLASS,
+ * INFO_LENGTH_MISMATCH, ACCESS_VIOLATION, INVALID_PARAMETER (address), the
+ * handle's statuses.
+ */
+struct ntvm_query {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 address;
+	__aligned_u64 buffer;
+	__aligned_u64 length;
+	__aligned_u64 return_ptr;
+	__u32 info_class;
+	__u32 reserved;
+};
+
+#define NTVM_QUERY_BASIC	0
+
+/**
+ * struct ntvm_basic_info - the run of equal pages that begins at an address
+ * @base: the address asked for, rounded down to its page
+ * @allocation_base: start of the region, 0 for free memory
+ * @allocation_protect: NTVM_PAGE_* the region was reserved with, 0 for free memory
+ * @partition_id: 0
+ * @pad: 0
+ * @region_size: bytes from @base to the end of the run
+ * @state: NTVM_STATE_*
+ * @protect: NTVM_PAGE_*; 0 for reserved pages, NOACCESS for free ones
+ * @type: NTVM_TYPE_*, 0 for free memory
+ * @pad2: 0
+ */
+struct ntvm_basic_info {
+	__aligned_u64 base;
+	__aligned_u64 allocation_base;
+	__u32 allocation_protect;
+	__u16 partition_id;
+	__u16 pad;
+	__aligned_u64 region_size;
+	__u32 state;
+	__u32 protect;
+	__u32 type;
+	__u32 pad2;
+};
+
+/**
+ * struct ntvm_set_contract - NTVM_IOC_SET_CONTRACT: which contract frees follow
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out, SUCCESS, INVALID_PARAMETER (unknown contract) or a handle's status
+ * @contract: NTVM_CONTRACT_*
+ * @reserved: 0
+ */
+struct ntvm_set_contract {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 contract;
+	__u32 reserved;
+};
+
+#define NTVM_CONTRACT_DOCUMENTED	0	/* the published page, to the letter */
+#define NTVM_CONTRACT_WINDOWS		1	/* what Windows really does */
+
+/**
+ * struct ntvm_duplicate - NTVM_IOC_DUPLICATE: a weaker handle to the same process
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: the handle to duplicate
+ * @status: out, SUCCESS, ACCESS_DENIED (a right the handle does not have),
+ *	    INSUFFICIENT_RESOURCES (no descriptor or memory) or a handle's status
+ * @access: NTVM_ACCESS_* of the new handle
+ * @out_fd: out, the new descriptor, close-on-exec
+ */
+struct ntvm_duplicate {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 access;
+	__s32 out_fd;
+};
+
+/* Rights of a handle; the values are NT's PROCESS_* rights. */
+#define NTVM_ACCESS_VM_OPERATION	0x0008u
+#define NTVM_ACCESS_VM_READ		0x0010u
+#define NTVM_ACCESS_VM_WRITE		0x0020u
+#define NTVM_ACCESS_QUERY		0x0400u
+#define NTVM_ACCESS_QUERY_LIMITED	0x1000u
+#define NTVM_ACCESS_ALL			0x1438u
+
+/**
+ * struct ntvm_take_fault - NTVM_IOC_TAKE_FAULT: why this thread's access was refused
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: must be NTVM_CURRENT_PROCESS
+ * @status: out, SUCCESS (a guard page was hit, the record is consumed) or NOT_FOUND
+ * @out_kind: out, NTVM_FAULT_GUARD
+ * @reserved: 0
+ * @out_address: out, the page of the access that tripped the guard
+ *
+ * The module remembers, per thread, the last guard page that the thread hit. A
+ * SIGSEGV handler tells a guard hit from an access violation with it.
+ */
+struct ntvm_take_fault {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 out_kind;
+	__u32 reserved;
+	__aligned_u64 out_address;
+};
+
+#define NTVM_FAULT_GUARD	1
+
+/* ntvm_allocate.type */
+#define NTVM_ALLOC_COMMIT		0x00001000u
+#define NTVM_ALLOC_RESERVE		0x00002000u
+#define NTVM_ALLOC_REPLACE_PLACEHOLDER	0x00004000u
+#define NTVM_ALLOC_RESERVE_PLACEHOLDER	0x00040000u
+#define NTVM_ALLOC_RESET		0x00080000u
+#define NTVM_ALLOC_TOP_DOWN		0x00100000u
+#define NTVM_ALLOC_WRITE_WATCH		0x00200000u
+#define NTVM_ALLOC_PHYSICAL		0x00400000u
+#define NTVM_ALLOC_RESET_UNDO		0x01000000u
+#define NTVM_ALLOC_LARGE_PAGES		0x20000000u
+
+/* ntvm_free.type */
+#define NTVM_FREE_COALESCE		0x00000001u
+#define NTVM_FREE_PRESERVE		0x00000002u
+#define NTVM_FREE_DECOMMIT		0x00004000u
+#define NTVM_FREE_RELEASE		0x00008000u
+
+/* Protection */
+#define NTVM_PAGE_NOACCESS		0x001u
+#define NTVM_PAGE_READONLY		0x002u
+#define NTVM_PAGE_READWRITE		0x004u
+#define NTVM_PAGE_WRITECOPY		0x008u
+#define NTVM_PAGE_EXECUTE		0x010u
+#define NTVM_PAGE_EXECUTE_READ		0x020u
+#define NTVM_PAGE_EXECUTE_READWRITE	0x040u
+#define NTVM_PAGE_EXECUTE_WRITECOPY	0x080u
+#define NTVM_PAGE_GUARD			0x100u
+#define NTVM_PAGE_NOCACHE		0x200u
+#define NTVM_PAGE_WRITECOMBINE		0x400u
+#define NTVM_PAGE_TARGETS		0x40000000u
+
+/* ntvm_basic_info.state and .type */
+#define NTVM_STATE_COMMIT		0x00001000u
+#define NTVM_STATE_RESERVE		0x00002000u
+#define NTVM_STATE_FREE			0x00010000u
+#define NTVM_TYPE_PRIVATE		0x00020000u
+#define NTVM_TYPE_MAPPED		0x00040000u
+#define NTVM_TYPE_IMAGE			0x01000000u
+
+/* NTSTATUS */
+#define NTVM_STATUS_SUCCESS			0x00000000u
+#define NTVM_STATUS_UNSUCCESSFUL		0xC0000001u
+#define NTVM_STATUS_INVALID_INFO_CLASS		0xC0000003u
+#define NTVM_STATUS_INFO_LENGTH_MISMATCH	0xC0000004u
+#define NTVM_STATUS_ACCESS_VIOLATION		0xC0000005u
+#define NTVM_STATUS_INVALID_HANDLE		0xC0000008u
+#define NTVM_STATUS_INVALID_PARAMETER		0xC000000Du
+#define NTVM_STATUS_NO_MEMORY			0xC0000017u
+#define NTVM_STATUS_CONFLICTING_ADDRESSES	0xC0000018u
+#define NTVM_STATUS_UNABLE_TO_FREE_VM		0xC000001Au
+#define NTVM_STATUS_UNABLE_TO_DELETE_SECTION	0xC000001Bu
+#define NTVM_STATUS_ALREADY_COMMITTED		0xC0000021u
+#define NTVM_STATUS_ACCESS_DENIED		0xC0000022u
+#define NTVM_STATUS_OBJECT_TYPE_MISMATCH	0xC0000024u
+#define NTVM_STATUS_NOT_COMMITTED		0xC000002Du
+#define NTVM_STATUS_INVALID_PAGE_PROTECTION	0xC0000045u
+#define NTVM_STATUS_INSUFFICIENT_RESOURCES	0xC000009Au
+#define NTVM_STATUS_FREE_VM_NOT_AT_BASE		0xC000009Fu
+#define NTVM_STATUS_MEMORY_NOT_ALLOCATED	0xC00000A0u
+#define NTVM_STATUS_NOT_SUPPORTED		0xC00000BBu
+#define NTVM_STATUS_INVALID_PARAMETER_1		0xC00000EFu
+#define NTVM_STATUS_INVALID_PARAMETER_2		0xC00000F0u
+#define NTVM_STATUS_INVALID_PARAMETER_3		0xC00000F1u
+#define NTVM_STATUS_INVALID_PARAMETER_4		0xC00000F2u
+#define NTVM_STATUS_INVALID_PARAMETER_5		0xC00000F3u
+#define NTVM_STATUS_INVALID_PARAMETER_6		0xC00000F4u
+#define NTVM_STATUS_PROCESS_IS_TERMINATING	0xC000010Au
+#define NTVM_STATUS_COMMITMENT_LIMIT		0xC000012Du
+#define NTVM_STATUS_NOT_FOUND			0xC0000225u
+
+#endif /* _UAPI_LINUX_NTVM_H */
