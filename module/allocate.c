@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * NtAllocateVirtualMemory: reserve, commit, both. A reserve takes the process
+ * lock exclusively, a commit shares it unless something executable is about.
+ */
+#include <linux/mm.h>
+
+#include "ntvm.h"
+
+/* What this version does of the types that the rules let pass. */
+#define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN)
+
+static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
+{
+	struct ntvm_process *p = op->process;
+	struct ntvm_range *range = &op->range;
+	unsigned long pages = (range->end - range->start) >> PAGE_SHIFT;
+	unsigned long charge = ntvm_state_committed(state) ? pages : 0;
+	struct ntvm_extent *x;
+	struct ntvm_region *r;
+	u32 status = NTVM_STATUS_NO_MEMORY;
+	long addr;
+
+	if (range->start) {
+		if (range->start < NTVM_GRANULARITY)
+			return NTVM_STATUS_CONFLICTING_ADDRESSES;
+		r = ntvm_regions_from(&p->regions, range->start);
+		if (r && r->start < range->end)
+			return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	}
+	if (!p->shadow) {
+		struct file *shadow = ntvm_shadow_create(p);
+
+		if (IS_ERR(shadow))
+			return status;
+		p->shadow = shadow;
+	}
+	x = ntvm_extent_alloc(p);
+	if (!x)
+		return status;
+	ntvm_pages_init(&x->pages, pages, state);
+	r = ntvm_region_alloc(x);
+	if (!r)
+		goto err_put_extent;
+	if (!ntvm_ledger_charge(&p->ledger, charge)) {
+		status = NTVM_STATUS_COMMITMENT_LIMIT;
+		goto err_free_region;
+	}
+	addr = ntvm_layout_reserve(p, x, range, ntvm_state_kind(state));
+	if (IS_ERR_VALUE(addr)) {
+		if (addr == -EINTR)
+			op->err = -EINTR;
+		status = ntvm_errno_status(addr);
+		goto err_uncharge;
+	}
+	r->start = x->start;
+	r->end = x->end;
+	r->protect = op->protect;
+	/* Cannot overlap: a region has its address range mapped, or p is stale. */
+	if (!ntvm_regions_insert(&p->regions, r)) {
+		ntvm_layout_unmap(p, x->start, x->end);
+		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
+		goto err_uncharge;
+	}
+	ntvm_extent_put(x);	/* the region and the VMA have theirs */
+	range->start = r->start;
+	range->end = r->end;
+	return NTVM_STATUS_SUCCESS;
+
+err_uncharge:
+	ntvm_ledger_uncharge(&p->ledger, charge);
+err_free_region:
+	ntvm_region_free(r);
+err_put_extent:
+	ntvm_extent_put(x);
+	return status;
+}
+
+static u32 ntvm_reserve(struct ntvm_op *op)
+{
+	u8 state = op->type & NTVM_ALLOC_COMMIT ? ntvm_rules_protect_state(op->protect) : 0;
+	u32 status;
+
+	if (!ntvm_rules_protect_private(op->protect))
+		return NTVM_STATUS_INVALID_PAGE_PROTECTION;
+	status = ntvm_process_lock(op->process, true);
+	if (status)
+		return status;
+	status = ntvm_reserve_locked(op, state);
+	ntvm_process_unlock(op->process, true);
+	return status;
+}
+
+static u32 ntvm_commit(struct ntvm_op *op)
+{
+	struct ntvm_process *p = op->process;
+	u8 state = ntvm_rules_protect_state(op->protect);
+	bool exclusive = ntvm_state_kind(state) != NTVM_KIND_PLAIN;
+	struct ntvm_region *r;
+	u32 status;
+
+again:
+	status = ntvm_process_lock(p, exclusive);
+	if (status)
+		return status;
+	r = ntvm_regions_find(&p->regions, op->range.start);
+	if (!r && ntvm_foreign_type(p, op->range.start) & (NTVM_TYPE_MAPPED | NTVM_TYPE_IMAGE)) {
+		status = NTVM_STATUS_ALREADY_COMMITTED;
+	} else if (!ntvm_rules_protect_private(op->protect)) {
+		status = NTVM_STATUS_INVALID_PAGE_PROTECTION;
+	} else if (!r || op->range.end > r->end) {
+		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
+	} else if (r->extent->executable && !exclusive) {
+		ntvm_process_unlock(p, exclusive);
+		exclusive = true;
+		goto again;
+	} else {
+		status = ntvm_change(op, r, state, NTVM_CHANGE_COMMIT);
+	}
+	ntvm_process_unlock(p, exclusive);
+	return status;
+}
+
+/**
+ * ntvm_allocate - reserve or commit pages
+ * @op: @op->range rounded; a start of 0 lets the module choose
+ *
+ * Context: process context, may sleep; current->mm is the process's mm.
+ * Return: NTVM_STATUS_*; @op->range holds the range on success.
+ */
+u32 ntvm_allocate(struct ntvm_op *op)
+{
+	if (op->type & ~NTVM_ALLOC_DONE)
+		return NTVM_STATUS_NOT_SUPPORTED;
+	/* COMMIT without an address reserves too. */
+	if ((op->type & NTVM_ALLOC_RESERVE) || !op->range.start)
+		return ntvm_reserve(op);
+	return ntvm_commit(op);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Every difference between the kernels that ntvm runs on, and nothing else.
+ * Kbuild probes the headers for the features and defines NTVM_HAVE_*; nothing
+ * outside this file asks for a version or a feature.
+ */
+#ifndef NTVM_COMPAT_H
+#define NTVM_COMPAT_H
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/shmem_fs.h>
+
+/*
+ * VMA flags. 6.1: a plain store under the mmap write lock. 6.12, 7.3:
+ * vm_flags_set(), which also takes the VMA lock.
+ */
+static inline void ntvm_vma_flags_set(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef NTVM_HAVE_VM_FLAGS_SET
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
+/* Type of shmem's flags. 6.1, 6.12: unsigned long. 7.3: vma_flags_t. */
+static inline struct file *ntvm_shmem_file(struct vfsmount *mnt, const char *name)
+{
+#ifdef NTVM_HAVE_VMA_FLAGS_T
+	return shmem_file_setup_with_mnt(mnt, name, 0, EMPTY_VMA_FLAGS);
+#else
+	return shmem_file_setup_with_mnt(mnt, name, 0, 0);
+#endif
+}
+
+/*
+ * shmem's vm_operations. 6.1, 6.12: its ->mmap stores them in the VMA. 7.3: it
+ * has ->mmap_prepare instead, which stores them in a descriptor.
+ */
+static inline const struct vm_operations_struct *
+ntvm_shmem_vm_ops(const struct file_operations *fops, struct file *file,
+		  struct vm_area_struct *vma)
+{
+#ifdef NTVM_HAVE_MMAP_PREPARE
+	struct vm_area_desc desc = { .file = file };
+
+	if (fops->mmap_prepare)
+		return fops->mmap_prepare(&desc) ? NULL : desc.vm_ops;
+#endif
+	return fops->mmap(file, vma) ? NULL : vma->vm_ops;
+}
+
+/* A copy of shmem's file_operations may have one mmap hook only. */
+static inline void ntvm_fops_clear_mmap(struct file_operations *fops)
+{
+#ifdef NTVM_HAVE_MMAP_PREPARE
+	fops->mmap_prepare = NULL;
+#endif
+	fops->mmap = NULL;
+}
+
+/*
+ * userfaultfd hooks, 7.3 only: a fault may not sleep for user space while it
+ * holds a lock of ours. 6.1, 6.12: userfaultfd refuses VMAs that are not
+ * shmem's own.
+ */
+static inline void ntvm_vm_ops_clear_uffd(struct vm_operations_struct *ops)
+{
+#ifdef NTVM_HAVE_UFFD_OPS
+	ops->uffd_ops = NULL;
+#endif
+}
+
+#endif

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Extents and regions as objects: made, counted, destroyed. Needs no lock;
+ * whoever holds a reference may use these.
+ */
+#include <linux/slab.h>
+
+#include "ntvm.h"
+
+static struct kmem_cache *ntvm_extent_cache;
+static struct kmem_cache *ntvm_region_cache;
+
+/**
+ * ntvm_extent_alloc - make an extent that maps nothing yet
+ * @p: the process it will belong to
+ *
+ * Context: process context, may sleep.
+ * Return: the extent with one reference, or NULL.
+ */
+struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p)
+{
+	struct ntvm_extent *x = kmem_cache_zalloc(ntvm_extent_cache, GFP_KERNEL_ACCOUNT);
+
+	if (!x)
+		return NULL;
+	refcount_set(&x->refs, 1);
+	x->process = p;
+	mutex_init(&x->lock);
+	init_rwsem(&x->fault_lock);
+	return x;
+}
+
+/**
+ * ntvm_extent_get - take a reference
+ * @x: an extent that the caller has a reference on
+ *
+ * Context: any.
+ * Return: @x.
+ */
+struct ntvm_extent *ntvm_extent_get(struct ntvm_extent *x)
+{
+	refcount_inc(&x->refs);
+	return x;
+}
+
+/**
+ * ntvm_extent_put - drop a reference; the last one frees the page states
+ * @x: the extent
+ *
+ * Context: process context; may run under the mmap write lock.
+ */
+void ntvm_extent_put(struct ntvm_extent *x)
+{
+	if (!refcount_dec_and_test(&x->refs))
+		return;
+	ntvm_pages_destroy(&x->pages);
+	mutex_destroy(&x->lock);
+	kmem_cache_free(ntvm_extent_cache, x);
+}
+
+/**
+ * ntvm_region_alloc - make a region, in no tree yet
+ * @x: the extent it lies in; gets a reference
+ *
+ * Context: process context, may sleep.
+ * Return: the region, or NULL.
+ */
+struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x)
+{
+	struct ntvm_region *r = kmem_cache_zalloc(ntvm_region_cache, GFP_KERNEL_ACCOUNT);
+
+	if (r)
+		r->extent = ntvm_extent_get(x);
+	return r;
+}
+
+/**
+ * ntvm_region_free - destroy a region that is in no tree
+ * @r: the region
+ *
+ * Context: process context.
+ */
+void ntvm_region_free(struct ntvm_region *r)
+{
+	ntvm_extent_put(r->extent);
+	kmem_cache_free(ntvm_region_cache, r);
+}
+
+/**
+ * ntvm_extent_init - make the caches
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int ntvm_extent_init(void)
+{
+	ntvm_extent_cache = kmem_cache_create("ntvm_extent", sizeof(struct ntvm_extent),
+					      0, SLAB_ACCOUNT, NULL);
+	if (!ntvm_extent_cache)
+		return -ENOMEM;
+	ntvm_region_cache = kmem_cache_create("ntvm_region", sizeof(struct ntvm_region),
+					      0, SLAB_ACCOUNT, NULL);
+	if (!ntvm_region_cache) {
+		kmem_cache_destroy(ntvm_extent_cache);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * ntvm_extent_exit - destroy the caches, which are empty by now
+ */
+void ntvm_extent_exit(void)
+{
+	kmem_cache_destroy(ntvm_region_cache);
+	kmem_cache_destroy(ntvm_extent_cache);
+}

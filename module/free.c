@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * NtFreeVirtualMemory: decommit shares the process lock unless something
+ * executable is about, release takes it exclusively.
+ */
+#include <linux/mm.h>
+
+#include "ntvm.h"
+
+/**
+ * ntvm_release_range - free a range of a region
+ * @p: the process, its lock held exclusively
+ * @r: the region; gone afterwards if the range is all of it
+ * @start: first byte, page aligned
+ * @end: first byte behind it
+ * @unmap: unmap it; false if that has happened already
+ *
+ * What remains of the region on either side becomes a region of its own, with
+ * the same extent.
+ *
+ * Context: process context, may sleep; with @unmap current->mm is the
+ *	    process's mm.
+ * Return: 0, or a negative errno with nothing changed.
+ */
+int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
+		       unsigned long start, unsigned long end, bool unmap)
+{
+	struct ntvm_extent *x = r->extent;
+	unsigned long first = ntvm_page(x, start), last = ntvm_page(x, end - 1);
+	unsigned long old_end = r->end, committed;
+	struct ntvm_stash stash = NTVM_STASH_INIT;
+	struct ntvm_region *tail = NULL;
+	int err = -ENOMEM;
+
+	lockdep_assert_held_write(&p->lock);
+	if (start > r->start && end < r->end) {
+		tail = ntvm_region_alloc(x);
+		if (!tail)
+			return err;
+	}
+	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last)))
+		goto err;
+	if (unmap) {
+		err = ntvm_layout_unmap(p, start, end);
+		if (err)
+			goto err;
+	}
+	committed = ntvm_pages_committed(&x->pages, first, last);
+	ntvm_change_states(x, first, last, 0, &stash);
+	ntvm_shadow_punch(p, start, end);
+	ntvm_ledger_uncharge(&p->ledger, committed);
+	ntvm_stash_drop(&stash);
+
+	if (start == r->start && end == r->end) {
+		ntvm_regions_remove(&p->regions, r);
+		ntvm_region_free(r);
+	} else if (start == r->start) {
+		ntvm_regions_resize(&p->regions, r, end, r->end);
+	} else {
+		ntvm_regions_resize(&p->regions, r, r->start, start);
+	}
+	if (tail) {
+		tail->start = end;
+		tail->end = old_end;
+		tail->protect = r->protect;
+		ntvm_regions_insert(&p->regions, tail);
+	}
+	return 0;
+
+err:
+	if (tail)
+		ntvm_region_free(tail);
+	ntvm_stash_drop(&stash);
+	return err;
+}
+
+/* The checks against the region, in NT's order. */
+static u32 ntvm_free_check(struct ntvm_op *op, const struct ntvm_region *r)
+{
+	struct ntvm_range *range = &op->range;
+
+	if (!r) {
+		if (ntvm_foreign_type(op->process, range->start) &
+		    (NTVM_TYPE_MAPPED | NTVM_TYPE_IMAGE))
+			return NTVM_STATUS_UNABLE_TO_DELETE_SECTION;
+		return NTVM_STATUS_MEMORY_NOT_ALLOCATED;
+	}
+	if (range->end > r->end)
+		return NTVM_STATUS_UNABLE_TO_FREE_VM;
+	if (op->whole) {
+		/* Documented: exactly the base, not any byte of its page (S3, S7, S12). */
+		if (range->start != r->start ||
+		    (op->contract == NTVM_CONTRACT_DOCUMENTED && op->offset))
+			return NTVM_STATUS_FREE_VM_NOT_AT_BASE;
+		range->end = r->end;
+	}
+	/* There are no placeholders: none to split, none to join. */
+	if (op->type & (NTVM_FREE_PRESERVE | NTVM_FREE_COALESCE))
+		return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	return NTVM_STATUS_SUCCESS;
+}
+
+static u32 ntvm_release(struct ntvm_op *op, struct ntvm_region *r)
+{
+	int err = ntvm_release_range(op->process, r, op->range.start, op->range.end, true);
+
+	if (err == -EINTR)
+		op->err = err;
+	/* Not memory of the caller's is short, but the module's (F19). */
+	return err == -ENOMEM ? NTVM_STATUS_INSUFFICIENT_RESOURCES : ntvm_errno_status(err);
+}
+
+static u32 ntvm_decommit(struct ntvm_op *op, struct ntvm_region *r)
+{
+	struct ntvm_process *p = op->process;
+	struct ntvm_extent *x = r->extent;
+	unsigned long first = ntvm_page(x, op->range.start);
+	unsigned long last = ntvm_page(x, op->range.end - 1);
+	struct ntvm_stash stash = NTVM_STASH_INIT;
+	u32 status = NTVM_STATUS_SUCCESS;
+	unsigned long committed;
+
+	mutex_lock(&x->lock);
+	committed = ntvm_pages_committed(&x->pages, first, last);
+	if (!committed)
+		goto out;
+	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last))) {
+		status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
+		goto out;
+	}
+	ntvm_change_states(x, first, last, 0, &stash);
+	ntvm_shadow_punch(p, op->range.start, op->range.end);
+	ntvm_ledger_uncharge(&p->ledger, committed);
+	if (x->executable)
+		ntvm_layout_plain(p, x, r);
+	ntvm_stash_drop(&stash);
+out:
+	mutex_unlock(&x->lock);
+	return status;
+}
+
+/**
+ * ntvm_free - decommit or release pages
+ * @op: @op->range rounded; @op->whole: only its start counts
+ *
+ * Context: process context, may sleep; current->mm is the process's mm.
+ * Return: NTVM_STATUS_*; @op->range holds the freed range on success.
+ */
+u32 ntvm_free(struct ntvm_op *op)
+{
+	struct ntvm_process *p = op->process;
+	bool exclusive = op->type & NTVM_FREE_RELEASE;
+	struct ntvm_region *r;
+	u32 status;
+
+again:
+	status = ntvm_process_lock(p, exclusive);
+	if (status)
+		return status;
+	r = ntvm_regions_find(&p->regions, op->range.start);
+	status = ntvm_free_check(op, r);
+	if (!status) {
+		if (op->type & NTVM_FREE_RELEASE) {
+			status = ntvm_release(op, r);
+		} else if (r->extent->executable && !exclusive) {
+			ntvm_process_unlock(p, exclusive);
+			exclusive = true;
+			goto again;
+		} else {
+			status = ntvm_decommit(op, r);
+		}
+	}
+	ntvm_process_unlock(p, exclusive);
+	return status;
+}

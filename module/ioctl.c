@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The requests of /dev/ntvm: copied in, checked, resolved to a process, handed
+ * to the operation, answered. All user memory is read and written here, with
+ * no lock held.
+ *
+ * The order in which errors win is NT's: arguments that need no memory, then
+ * the caller's variables, then their values, then the handle, then the state.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/kthread.h>
+#include <linux/nospec.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "ntvm.h"
+
+#define NTVM_FEATURES	(NTVM_FEATURE_PRIVATE | NTVM_FEATURE_FOREIGN | NTVM_FEATURE_GUARD)
+
+union ntvm_request {
+	struct ntvm_header header;
+	struct ntvm_info info;
+	struct ntvm_allocate allocate;
+	struct ntvm_free free;
+	struct ntvm_protect protect;
+	struct ntvm_query query;
+	struct ntvm_set_contract set_contract;
+	struct ntvm_duplicate duplicate;
+	struct ntvm_take_fault take_fault;
+};
+
+/**
+ * struct ntvm_call - one request on its way
+ * @file: the open file it was made on
+ * @req: the request
+ * @args: where the caller's base and length variables are (INDIRECT)
+ * @process: the target; the caller's own as long as the handle is none
+ * @access: rights of the handle to it
+ * @handle_status: what is wrong with the handle; wins only after the arguments
+ * @target: the handle's file, if it had to be looked up
+ * @foreign: the target's mm is not the caller's and is kept alive for the call
+ * @new_file: DUPLICATE's, installed when the answer is out
+ */
+struct ntvm_call {
+	struct file *file;
+	union ntvm_request req;
+	struct {
+		u64 __user *base;
+		u64 __user *len;
+	} args;
+	struct ntvm_process *process;
+	u32 access;
+	u32 handle_status;
+	struct file *target;
+	bool foreign;
+	struct file *new_file;
+};
+
+/* --- the caller's variables --------------------------------------------------- */
+
+/* Read a variable, and probe that it can be written, as NT does beforehand. */
+static bool ntvm_arg_read(u64 __user *ptr, u64 *value)
+{
+	return !get_user(*value, ptr) && !put_user(*value, ptr);
+}
+
+static u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
+{
+	u64 value;
+
+	if (!(call->req.header.flags & NTVM_F_INDIRECT))
+		return NTVM_STATUS_SUCCESS;
+	call->args.base = u64_to_user_ptr(*base);
+	call->args.len = u64_to_user_ptr(*len);
+	if (!ntvm_arg_read(call->args.base, &value))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	*base = value;
+	if (!ntvm_arg_read(call->args.len, &value))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	*len = value;
+	return NTVM_STATUS_SUCCESS;
+}
+
+/* Write the results; INDIRECT's request keeps the addresses it came with. */
+static u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *len, u64 start, u64 bytes)
+{
+	if (!(call->req.header.flags & NTVM_F_INDIRECT)) {
+		*base = start;
+		*len = bytes;
+		return NTVM_STATUS_SUCCESS;
+	}
+	if (put_user(start, call->args.base) || put_user(bytes, call->args.len))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	return NTVM_STATUS_SUCCESS;
+}
+
+/* --- the target ------------------------------------------------------------------ */
+
+/* Not an open file, not one of ours, without the right, without a process. */
+static u32 ntvm_call_target(struct ntvm_call *call, u32 access)
+{
+	struct ntvm_handle *handle = call->file->private_data;
+
+	call->process = handle->process;
+	if (call->req.header.handle != NTVM_CURRENT_PROCESS) {
+		call->target = fget(call->req.header.handle);
+		if (!call->target)
+			return NTVM_STATUS_INVALID_HANDLE;
+		if (call->target->f_op != &ntvm_fops)
+			return NTVM_STATUS_OBJECT_TYPE_MISMATCH;
+		handle = call->target->private_data;
+	}
+	call->process = handle->process;
+	call->access = handle->access;
+	if (access && !(call->access & access))
+		return NTVM_STATUS_ACCESS_DENIED;
+	if (call->process->mm != current->mm) {
+		if (!mmget_not_zero(call->process->mm))
+			return NTVM_STATUS_PROCESS_IS_TERMINATING;
+		call->foreign = true;
+	}
+	return NTVM_STATUS_SUCCESS;
+}
+
+static void ntvm_call_end(struct ntvm_call *call)
+{
+	if (call->foreign)
+		mmput(call->process->mm);
+	if (call->target)
+		fput(call->target);
+}
+
+struct ntvm_remote {
+	struct work_struct work;
+	struct ntvm_op *op;
+	u32 (*fn)(struct ntvm_op *op);
+	u32 status;
+};
+
+static void ntvm_remote_work(struct work_struct *work)
+{
+	struct ntvm_remote *remote = container_of(work, struct ntvm_remote, work);
+
+	kthread_use_mm(remote->op->process->mm);
+	remote->status = remote->fn(remote->op);
+	kthread_unuse_mm(remote->op->process->mm);
+}
+
+/*
+ * vm_mmap() and vm_munmap() act on current->mm: for another process somebody
+ * with its mm does the work. The process itself need not run.
+ */
+static u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op *op, u32 (*fn)(struct ntvm_op *op))
+{
+	struct ntvm_remote remote = { .op = op, .fn = fn };
+
+	op->process = call->process;
+	if (!call->foreign)
+		return fn(op);
+	INIT_WORK_ONSTACK(&remote.work, ntvm_remote_work);
+	queue_work(ntvm_wq, &remote.work);
+	flush_work(&remote.work);
+	destroy_work_on_stack(&remote.work);
+	return remote.status;
+}
+
+/* --- the requests -------------------------------------------------------------------- */
+
+static int ntvm_ioc_get_info(struct ntvm_call *call)
+{
+	struct ntvm_info *info = &call->req.info;
+	struct ntvm_process *p;
+	struct ntvm_space space;
+
+	info->status = call->handle_status;
+	if (info->status)
+		return 0;
+	p = call->process;
+	ntvm_process_space(p, &space);
+	info->out_version = NTVM_ABI_VERSION;
+	info->out_contract = READ_ONCE(p->contract);
+	info->out_features = NTVM_FEATURES;
+	info->out_page_size = PAGE_SIZE;
+	info->out_granularity = NTVM_GRANULARITY;
+	info->out_min_address = space.min;
+	info->out_max_address = space.end - 1;
+	info->out_access = call->access;
+	info->status = ntvm_process_lock(p, false);
+	if (info->status)
+		return 0;
+	info->out_reserved = p->regions.bytes;
+	info->out_regions = p->regions.nr;
+	info->out_committed = (u64)READ_ONCE(p->ledger.committed) << PAGE_SHIFT;
+	ntvm_process_unlock(p, false);
+	return 0;
+}
+
+static int ntvm_ioc_allocate(struct ntvm_call *call)
+{
+	struct ntvm_allocate *a = &call->req.allocate;
+	struct ntvm_op op = { .type = a->type, .protect = a->protect };
+	struct ntvm_space space;
+	__u64 base = a->base, len = a->len;
+	u32 written;
+
+	ntvm_process_space(call->process, &space);
+	a->status = ntvm_rules_allocate_type(a->zero_bits, a->type, a->protect, space.mask_ok);
+	if (a->status)
+		return 0;
+	a->status = ntvm_args_read(call, &base, &len);
+	if (a->status)
+		return 0;
+	a->status = ntvm_rules_allocate_range(base, len, a->zero_bits, a->type, &space, &op.range);
+	if (a->status)
+		return 0;
+	a->status = call->handle_status;
+	if (a->status)
+		return 0;
+	a->status = ntvm_call_run(call, &op, ntvm_allocate);
+	if (a->status)
+		return op.err;
+	written = ntvm_args_write(call, &a->base, &a->len, op.range.start,
+				  op.range.end - op.range.start);
+	/* A reserve that cannot be reported is a success all the same, a commit not. */
+	if (!(op.type & NTVM_ALLOC_RESERVE))
+		a->status = written;
+	return 0;
+}
+
+static int ntvm_ioc_free(struct ntvm_call *call)
+{
+	struct ntvm_free *f = &call->req.free;
+	u32 contract = READ_ONCE(call->process->contract);
+	struct ntvm_op op = { .type = f->type, .contract = contract };
+	struct ntvm_space space;
+	__u64 base = f->base, len = f->len;
+	u64 bytes;
+
+	if (f->reserved)
+		return -EINVAL;
+	f->status = ntvm_rules_free_type(f->type);
+	if (f->status)
+		return 0;
+	f->status = ntvm_args_read(call, &base, &len);
+	if (f->status)
+		return 0;
+	ntvm_process_space(call->process, &space);
+	f->status = ntvm_rules_free_range(base, len, f->type, contract, &space, &op.range);
+	if (f->status)
+		return 0;
+	op.whole = !len;
+	op.offset = base & ~PAGE_MASK;
+	f->status = call->handle_status;
+	if (f->status)
+		return 0;
+	f->status = ntvm_call_run(call, &op, ntvm_free);
+	if (f->status)
+		return op.err;
+	bytes = op.range.end - op.range.start;
+	/* Windows writes 0 back after a decommit of the whole region (F5). */
+	if (op.whole && f->type == NTVM_FREE_DECOMMIT && contract == NTVM_CONTRACT_WINDOWS)
+		bytes = 0;
+	ntvm_args_write(call, &f->base, &f->len, op.range.start, bytes);
+	return 0;
+}
+
+static int ntvm_ioc_protect(struct ntvm_call *call)
+{
+	struct ntvm_protect *pr = &call->req.protect;
+	bool indirect = pr->flags & NTVM_F_INDIRECT;
+	u32 __user *old_ptr = u64_to_user_ptr(pr->old_ptr);
+	struct ntvm_op op = { .protect = pr->protect };
+	struct ntvm_space space;
+	__u64 base = pr->base, len = pr->len;
+	u32 old;
+
+	if (pr->old_ptr && !indirect)
+		return -EINVAL;
+	pr->status = ntvm_rules_protect_word(pr->protect);
+	if (pr->status)
+		return 0;
+	pr->status = ntvm_args_read(call, &base, &len);
+	if (pr->status)
+		return 0;
+	if (indirect && (get_user(old, old_ptr) || put_user(old, old_ptr))) {
+		pr->status = NTVM_STATUS_ACCESS_VIOLATION;
+		return 0;
+	}
+	ntvm_process_space(call->process, &space);
+	pr->status = ntvm_rules_protect_range(base, len, &space, &op.range);
+	if (pr->status)
+		return 0;
+	pr->status = call->handle_status;
+	if (pr->status)
+		return 0;
+	pr->status = ntvm_call_run(call, &op, ntvm_protect);
+	if (op.err)
+		return op.err;
+	pr->out_old = op.old;
+	if (indirect && put_user(op.old, old_ptr) && !pr->status)
+		pr->status = NTVM_STATUS_ACCESS_VIOLATION;
+	if (!pr->status)
+		pr->status = ntvm_args_write(call, &pr->base, &pr->len, op.range.start,
+					     op.range.end - op.range.start);
+	return 0;
+}
+
+static int ntvm_ioc_query(struct ntvm_call *call)
+{
+	struct ntvm_query *q = &call->req.query;
+	struct ntvm_basic_info __user *buffer = u64_to_user_ptr(q->buffer);
+	u64 __user *return_ptr = u64_to_user_ptr(q->return_ptr);
+	struct ntvm_basic_info out;
+	struct ntvm_space space;
+	u64 value;
+	u8 first, last;
+
+	if (q->reserved)
+		return -EINVAL;
+	if (q->info_class != NTVM_QUERY_BASIC) {
+		q->status = NTVM_STATUS_INVALID_INFO_CLASS;
+		return 0;
+	}
+	if (q->length < sizeof(out)) {
+		q->status = NTVM_STATUS_INFO_LENGTH_MISMATCH;
+		return 0;
+	}
+	q->status = NTVM_STATUS_ACCESS_VIOLATION;
+	if (get_user(first, (u8 __user *)buffer) || put_user(first, (u8 __user *)buffer) ||
+	    get_user(last, (u8 __user *)(buffer + 1) - 1) ||
+	    put_user(last, (u8 __user *)(buffer + 1) - 1))
+		return 0;
+	if (return_ptr && !ntvm_arg_read(return_ptr, &value))
+		return 0;
+	ntvm_process_space(call->process, &space);
+	if (q->address >= space.user_end) {
+		q->status = NTVM_STATUS_INVALID_PARAMETER;
+		return 0;
+	}
+	q->status = call->handle_status;
+	if (q->status)
+		return 0;
+	q->status = ntvm_query_basic(call->process, q->address, &out);
+	if (q->status)
+		return 0;
+	if (copy_to_user(buffer, &out, sizeof(out)) ||
+	    (return_ptr && put_user((u64)sizeof(out), return_ptr)))
+		q->status = NTVM_STATUS_ACCESS_VIOLATION;
+	return 0;
+}
+
+static int ntvm_ioc_set_contract(struct ntvm_call *call)
+{
+	struct ntvm_set_contract *sc = &call->req.set_contract;
+
+	if (sc->reserved)
+		return -EINVAL;
+	if (sc->contract > NTVM_CONTRACT_WINDOWS) {
+		sc->status = NTVM_STATUS_INVALID_PARAMETER;
+		return 0;
+	}
+	sc->status = call->handle_status;
+	if (!sc->status)
+		WRITE_ONCE(call->process->contract, sc->contract);
+	return 0;
+}
+
+static int ntvm_ioc_duplicate(struct ntvm_call *call)
+{
+	struct ntvm_duplicate *d = &call->req.duplicate;
+	struct ntvm_handle *handle;
+	struct file *file;
+	int fd;
+
+	if (d->access & ~NTVM_ACCESS_ALL)
+		return -EINVAL;
+	d->status = call->handle_status;
+	if (d->status)
+		return 0;
+	d->status = NTVM_STATUS_ACCESS_DENIED;
+	if (d->access & ~call->access)
+		return 0;
+	d->status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
+	handle = kzalloc(sizeof(*handle), GFP_KERNEL_ACCOUNT);
+	if (!handle)
+		return 0;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		goto err_free;
+	handle->process = ntvm_process_get(call->process);
+	handle->access = d->access;
+	file = anon_inode_getfile("[ntvm]", &ntvm_fops, handle, O_RDWR);
+	if (IS_ERR(file))
+		goto err_put;
+	d->status = NTVM_STATUS_SUCCESS;
+	d->out_fd = fd;
+	call->new_file = file;
+	return 0;
+
+err_put:
+	ntvm_process_put(handle->process);
+	put_unused_fd(fd);
+err_free:
+	kfree(handle);
+	return 0;
+}
+
+static int ntvm_ioc_take_fault(struct ntvm_call *call)
+{
+	struct ntvm_take_fault *tf = &call->req.take_fault;
+	void *entry;
+
+	if (tf->reserved || tf->handle != NTVM_CURRENT_PROCESS)
+		return -EINVAL;
+	tf->status = call->handle_status;
+	if (tf->status)
+		return 0;
+	entry = xa_erase(&call->process->hits, task_pid_nr(current));
+	if (!entry) {
+		tf->status = NTVM_STATUS_NOT_FOUND;
+		return 0;
+	}
+	tf->out_kind = NTVM_FAULT_GUARD;
+	tf->out_address = (u64)xa_to_value(entry) << PAGE_SHIFT;
+	return 0;
+}
+
+/* --- dispatch --------------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_ioctl_op - a row of the table of requests
+ * @fn: does it; returns 0 with the status set, or a negative errno
+ * @size: bytes of the request today
+ * @min: bytes of its first version
+ * @flags: NTVM_F_* it knows
+ * @access: NTVM_ACCESS_* of which the handle must have one, 0: it needs none
+ */
+struct ntvm_ioctl_op {
+	int (*fn)(struct ntvm_call *call);
+	u32 size;
+	u32 min;
+	u32 flags;
+	u32 access;
+};
+
+#define NTVM_IOCTL(_nr, _type, _last, _fn, _flags, _access)		\
+	[_IOC_NR(_nr) - _IOC_NR(NTVM_IOC_GET_INFO)] = {			\
+		.fn = _fn,						\
+		.size = sizeof(struct _type) +				\
+			BUILD_BUG_ON_ZERO(sizeof(struct _type) >	\
+					  sizeof(union ntvm_request)),	\
+		.min = offsetofend(struct _type, _last),		\
+		.flags = _flags,					\
+		.access = _access,					\
+	}
+
+#define NTVM_ACCESS_LOOK	(NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED)
+
+static const struct ntvm_ioctl_op ntvm_ioctls[] = {
+	NTVM_IOCTL(NTVM_IOC_GET_INFO, ntvm_info, reserved, ntvm_ioc_get_info, 0, 0),
+	NTVM_IOCTL(NTVM_IOC_ALLOCATE, ntvm_allocate, protect, ntvm_ioc_allocate,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION),
+	NTVM_IOCTL(NTVM_IOC_FREE, ntvm_free, reserved, ntvm_ioc_free,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION),
+	NTVM_IOCTL(NTVM_IOC_PROTECT, ntvm_protect, out_old, ntvm_ioc_protect,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION),
+	NTVM_IOCTL(NTVM_IOC_QUERY, ntvm_query, reserved, ntvm_ioc_query, 0, NTVM_ACCESS_LOOK),
+	NTVM_IOCTL(NTVM_IOC_SET_CONTRACT, ntvm_set_contract, reserved, ntvm_ioc_set_contract,
+		   0, NTVM_ACCESS_VM_OPERATION),
+	NTVM_IOCTL(NTVM_IOC_DUPLICATE, ntvm_duplicate, out_fd, ntvm_ioc_duplicate, 0, 0),
+	NTVM_IOCTL(NTVM_IOC_TAKE_FAULT, ntvm_take_fault, out_address, ntvm_ioc_take_fault, 0, 0),
+};
+
+/* The answer goes back: all of the request, or the status alone for INDIRECT. */
+static int ntvm_call_answer(struct ntvm_call *call, void __user *user, u32 bytes)
+{
+	struct ntvm_header __user *header = user;
+
+	if (call->req.header.flags & NTVM_F_INDIRECT)
+		return put_user(call->req.header.status, &header->status);
+	return copy_to_user(user, &call->req, bytes) ? -EFAULT : 0;
+}
+
+/**
+ * ntvm_ioctl - unlocked_ioctl of /dev/ntvm
+ * @file: the open file
+ * @cmd: NTVM_IOC_*
+ * @arg: address of the request
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the status in the request, or -ENOTTY, -EINVAL, -E2BIG,
+ *	   -EFAULT, -ESTALE, -EINTR as the ABI header says.
+ */
+long ntvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct ntvm_header __user *header = (void __user *)arg;
+	struct ntvm_handle *handle = file->private_data;
+	const struct ntvm_ioctl_op *op;
+	struct ntvm_call call;
+	unsigned int nr = _IOC_NR(cmd) - _IOC_NR(NTVM_IOC_GET_INFO);
+	u32 size;
+	int ret;
+
+	if (cmd != _IO(NTVM_IOC_TYPE, _IOC_NR(cmd)) || nr >= ARRAY_SIZE(ntvm_ioctls))
+		return -ENOTTY;
+	op = &ntvm_ioctls[array_index_nospec(nr, ARRAY_SIZE(ntvm_ioctls))];
+	if (get_user(size, &header->size))
+		return -EFAULT;
+	if (size < op->min)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	ret = copy_struct_from_user(&call.req, op->size, header, size);
+	if (ret)
+		return ret;
+	if (call.req.header.flags & ~op->flags)
+		return -EINVAL;
+	if (call.req.header.handle == NTVM_CURRENT_PROCESS && handle->process->mm != current->mm)
+		return -ESTALE;
+	/* Nothing may change if the answer cannot be given. */
+	if (put_user(NTVM_STATUS_UNSUCCESSFUL, &header->status))
+		return -EFAULT;
+
+	call.file = file;
+	call.target = NULL;
+	call.new_file = NULL;
+	call.foreign = false;
+	call.access = 0;
+	call.handle_status = ntvm_call_target(&call, op->access);
+	ret = op->fn(&call);
+	if (!ret)
+		ret = ntvm_call_answer(&call, header, min(size, op->size));
+	if (call.new_file) {
+		if (ret) {
+			put_unused_fd(call.req.duplicate.out_fd);
+			fput(call.new_file);
+		} else {
+			fd_install(call.req.duplicate.out_fd, call.new_file);
+		}
+	}
+	ntvm_call_end(&call);
+	return ret;
+}

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Which VMAs a process has over its extents, and the only calls that change
+ * them. An extent is one VMA as long as nothing in it is executable: reserved
+ * pages, READONLY, READWRITE, NOACCESS and guard pages share it, page by page
+ * decided by fault.c. Executable pages need VMAs of their own, since nothing
+ * but a VMA can say "not executable" for the others.
+ *
+ * All run with the process lock held exclusively and without the mmap_lock;
+ * current->mm is the process's mm (ioctl.c sees to that for foreign processes).
+ */
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/sched.h>
+
+#include "compat.h"
+#include "ntvm.h"
+
+/* Room below a stack that grows down: the kernel's default guard gap. */
+#define NTVM_STACK_GAP		(256ul << PAGE_SHIFT)
+
+/* Neighbours of the same kind up to this size are always joined. */
+#define NTVM_JOIN_ALWAYS	(2ul << 20)
+
+static void ntvm_layout_begin(struct ntvm_process *p, struct ntvm_extent *x)
+{
+	lockdep_assert_held_write(&p->lock);
+	p->layout.extent = x;
+	WRITE_ONCE(p->layout.task, current);
+}
+
+static void ntvm_layout_end(struct ntvm_process *p)
+{
+	WRITE_ONCE(p->layout.task, NULL);
+	p->layout.extent = NULL;
+}
+
+/**
+ * ntvm_layout_ours - is the module itself making this mapping call?
+ * @p: the process
+ *
+ * Context: any; meant for hooks, which run in the task that makes the call.
+ * Return: true in the task that is inside one of the calls of this file.
+ */
+bool ntvm_layout_ours(const struct ntvm_process *p)
+{
+	return READ_ONCE(p->layout.task) == current;
+}
+
+static unsigned long ntvm_kind_prot(enum ntvm_kind kind)
+{
+	switch (kind) {
+	case NTVM_KIND_RX:
+		return PROT_READ | PROT_EXEC;
+	case NTVM_KIND_RWX:
+		return PROT_READ | PROT_WRITE | PROT_EXEC;
+	default:
+		return PROT_READ | PROT_WRITE;
+	}
+}
+
+static enum ntvm_kind ntvm_vma_kind(const struct vm_area_struct *vma)
+{
+	if (!(vma->vm_flags & VM_EXEC))
+		return NTVM_KIND_PLAIN;
+	return vma->vm_flags & VM_WRITE ? NTVM_KIND_RWX : NTVM_KIND_RX;
+}
+
+/*
+ * Highest aligned hole of @len bytes in [lowest, limit). @slack: look only at
+ * holes that are that much larger; with all of the granularity every such hole
+ * fits, with 0 the loop goes from hole to hole.
+ */
+static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
+				     unsigned long limit, unsigned long len,
+				     unsigned long slack)
+{
+	struct vm_area_struct *vma;
+	unsigned long addr, top;
+
+	while (limit > lowest && limit - lowest >= len + slack) {
+		MA_STATE(mas, &mm->mm_mt, 0, 0);
+
+		if (mas_empty_area_rev(&mas, lowest, limit - 1, len + slack))
+			break;
+		addr = round_down(mas.last + 1 - len, NTVM_GRANULARITY);
+		if (addr < lowest)
+			break;
+		vma = find_vma(mm, addr);
+		if (!vma)
+			return addr;
+		top = vma->vm_start;
+		if (vma->vm_flags & VM_GROWSDOWN)
+			top = top > NTVM_STACK_GAP ? top - NTVM_STACK_GAP : 0;
+		if (addr + len <= top)
+			return addr;
+		limit = top;
+	}
+	return -ENOMEM;
+}
+
+/**
+ * ntvm_layout_find_hole - choose an address
+ * @mm: the address space
+ * @l: bounds of the choice
+ * @len: bytes, page aligned
+ *
+ * Highest granularity-aligned hole below the mmap base, where the kernel puts
+ * mappings too; if there is none, anywhere within the bounds.
+ *
+ * Context: mmap lock held for writing.
+ * Return: an address or -ENOMEM.
+ */
+unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layout *l,
+				    unsigned long len)
+{
+	unsigned long base = min(l->limit, mm->mmap_base);
+	unsigned long addr;
+
+	addr = ntvm_layout_gap(mm, l->lowest, base, len, NTVM_GRANULARITY - PAGE_SIZE);
+	if (IS_ERR_VALUE(addr))
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0);
+	if (IS_ERR_VALUE(addr) && base < l->limit)
+		addr = ntvm_layout_gap(mm, l->lowest, l->limit, len, 0);
+	return addr;
+}
+
+/**
+ * ntvm_layout_reserve - map a new extent
+ * @p: the process; has a shadow
+ * @x: the extent; learns its bounds
+ * @range: @range->start 0: @range->end bytes wherever there is room within
+ *	   @range->lowest and @range->limit, else exactly the range
+ * @kind: of VMA
+ *
+ * Context: see the top of this file.
+ * Return: the address, or a negative errno (-EEXIST: something is there).
+ */
+long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
+			 const struct ntvm_range *range, enum ntvm_kind kind)
+{
+	unsigned long flags = MAP_SHARED | MAP_NORESERVE, offset = 0;
+	long addr;
+
+	if (range->start) {
+		flags |= MAP_FIXED_NOREPLACE;
+		offset = ntvm_shadow_pgoff(range->start) << PAGE_SHIFT;
+	}
+	p->layout.lowest = range->lowest;
+	p->layout.limit = range->limit;
+	ntvm_layout_begin(p, x);
+	addr = vm_mmap(p->shadow, range->start, range->end - range->start,
+		       ntvm_kind_prot(kind), flags, offset);
+	ntvm_layout_end(p);
+	if (!IS_ERR_VALUE(addr) && kind != NTVM_KIND_PLAIN)
+		x->executable = true;
+	return addr;
+}
+
+/**
+ * ntvm_layout_unmap - unmap a range of an extent
+ * @p: the process
+ * @start: first byte, page aligned
+ * @end: first byte behind it
+ *
+ * Context: see the top of this file.
+ * Return: 0 or a negative errno, with nothing changed.
+ */
+int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end)
+{
+	int err;
+
+	ntvm_layout_begin(p, NULL);
+	err = vm_munmap(start, end - start);
+	ntvm_layout_end(p);
+	return err;
+}
+
+static long ntvm_layout_remap(struct ntvm_process *p, struct ntvm_extent *x,
+			      unsigned long start, unsigned long end, enum ntvm_kind kind)
+{
+	long addr;
+
+	ntvm_layout_begin(p, x);
+	addr = vm_mmap(p->shadow, start, end - start, ntvm_kind_prot(kind),
+		       MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+		       ntvm_shadow_pgoff(start) << PAGE_SHIFT);
+	ntvm_layout_end(p);
+	return IS_ERR_VALUE(addr) ? addr : 0;
+}
+
+static bool ntvm_vma_of(const struct vm_area_struct *vma, const struct ntvm_extent *x)
+{
+	return vma && ntvm_fault_is_ours(vma) && vma->vm_private_data == x;
+}
+
+/* The VMA of @x that maps @addr, or NULL. */
+static struct vm_area_struct *ntvm_layout_vma(struct mm_struct *mm,
+					      const struct ntvm_extent *x, unsigned long addr)
+{
+	struct vm_area_struct *vma = find_vma(mm, addr);
+
+	return ntvm_vma_of(vma, x) && vma->vm_start <= addr ? vma : NULL;
+}
+
+/*
+ * A MAP_FIXED call that fails may have unmapped what it was to replace (6.1).
+ * Put back what the page states ask for; they still are what they were.
+ */
+static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
+			       unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma;
+	unsigned long addr, stop, last;
+	enum ntvm_kind kind;
+	bool hole;
+
+	for (addr = start; addr < end; addr = stop) {
+		mmap_read_lock(p->mm);
+		vma = find_vma(p->mm, addr);
+		hole = !vma || vma->vm_start > addr;
+		if (hole)
+			stop = vma ? min(vma->vm_start, end) : end;
+		else
+			stop = min(vma->vm_end, end);
+		mmap_read_unlock(p->mm);
+		if (!hole)
+			continue;
+		kind = ntvm_state_kind(ntvm_pages_run(&x->pages, ntvm_page(x, addr),
+						      ntvm_page(x, stop - 1), &last));
+		stop = x->start + ((last + 1) << PAGE_SHIFT);
+		if (ntvm_layout_remap(p, x, addr, stop, kind))
+			ntvm_process_poke(p);	/* it is lost: retire it */
+	}
+}
+
+/* Join a neighbour? What is joined loses its page table entries. */
+static bool ntvm_layout_join(unsigned long own, unsigned long neighbour)
+{
+	return neighbour <= max(4 * own, NTVM_JOIN_ALWAYS);
+}
+
+/**
+ * ntvm_layout_kind - see that a range has VMAs of one kind
+ * @p: the process; has a shadow
+ * @x: the extent
+ * @start: first byte, page aligned
+ * @end: first byte behind it
+ * @kind: what the VMAs shall be
+ *
+ * The contents are in the shadow file and stay. Neighbours of the same kind
+ * are joined unless they are much larger, so that page-wise growth costs
+ * neither a VMA a page nor a remap of everything a page.
+ *
+ * Context: see the top of this file.
+ * Return: 0, or a negative errno with nothing changed.
+ */
+int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
+		     unsigned long start, unsigned long end, enum ntvm_kind kind)
+{
+	struct mm_struct *mm = p->mm;
+	struct vm_area_struct *vma;
+	unsigned long addr;
+	bool change = false;
+	int err;
+
+	mmap_read_lock(mm);
+	for (addr = start; addr < end; addr = vma->vm_end) {
+		vma = ntvm_layout_vma(mm, x, addr);
+		if (!vma) {	/* unmapped behind our back just now */
+			mmap_read_unlock(mm);
+			return -EFAULT;
+		}
+		if (ntvm_vma_kind(vma) != kind)
+			change = true;
+	}
+	if (change) {
+		while ((start > x->start && (vma = ntvm_layout_vma(mm, x, start - 1)) &&
+			ntvm_vma_kind(vma) == kind &&
+			ntvm_layout_join(end - start, start - vma->vm_start)))
+			start = vma->vm_start;
+		while ((end < x->end && (vma = ntvm_layout_vma(mm, x, end)) &&
+			ntvm_vma_kind(vma) == kind &&
+			ntvm_layout_join(end - start, vma->vm_end - end)))
+			end = vma->vm_end;
+	}
+	mmap_read_unlock(mm);
+	if (!change)
+		return 0;
+
+	err = ntvm_layout_remap(p, x, start, end, kind);
+	if (err)
+		ntvm_layout_repair(p, x, start, end);
+	else if (kind != NTVM_KIND_PLAIN)
+		x->executable = true;
+	return err;
+}
+
+/**
+ * ntvm_layout_plain - back to one VMA, if nothing executable is left
+ * @p: the process; has a shadow
+ * @x: the extent
+ * @r: the region that lost executable pages
+ *
+ * Only tidies: whatever fails is left as it is.
+ *
+ * Context: see the top of this file.
+ */
+void ntvm_layout_plain(struct ntvm_process *p, struct ntvm_extent *x,
+		       const struct ntvm_region *r)
+{
+	unsigned long page, last = x->pages.nr - 1;
+	u8 state;
+
+	if (r->start != x->start || r->end != x->end)
+		return;	/* shared: other regions may be executable */
+	for (page = 0; page <= last; page++) {
+		state = ntvm_pages_run(&x->pages, page, last, &page);
+		if (ntvm_state_kind(state) != NTVM_KIND_PLAIN)
+			return;
+	}
+	if (ntvm_layout_remap(p, x, x->start, x->end, NTVM_KIND_PLAIN))
+		ntvm_layout_repair(p, x, x->start, x->end);
+	else
+		x->executable = false;
+}
+
+/**
+ * ntvm_errno_status - what a mapping call's errno means to NT
+ * @err: negative errno
+ *
+ * Context: any.
+ * Return: NTVM_STATUS_*.
+ */
+u32 ntvm_errno_status(long err)
+{
+	switch (err) {
+	case 0:
+		return NTVM_STATUS_SUCCESS;
+	case -EEXIST:
+		return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	case -EPERM:
+	case -EACCES:
+		return NTVM_STATUS_ACCESS_DENIED;
+	case -EFAULT:
+		return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	default:
+		return NTVM_STATUS_NO_MEMORY;
+	}
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Internal types of ntvm, and the order of its locks.
+ *
+ * Locks, outermost first:
+ *
+ *   ntvm_process.lock     rwsem. Exclusive: the region tree and the layout of
+ *                         VMAs change (reserve, release, anything executable).
+ *                         Shared: they do not (commit, decommit, protect, query).
+ *   ntvm_extent.lock      mutex. One change of an extent's page states at a
+ *                         time, from the first look at them until the pages
+ *                         that the change disowned are gone.
+ *   ntvm_ledger.lock      mutex. The commit charge.
+ *   mmap_lock             taken by vm_mmap() and vm_munmap(), and by the look
+ *                         at foreign mappings; never held when the above are
+ *                         taken.
+ *   ntvm_extent.fault_lock  rwsem. Exclusive for the instant in which page
+ *                         states change; shared by faults, from their check
+ *                         until the page is locked, and by queries.
+ *   folio lock, i_mmap_rwsem, page table locks
+ *
+ * fault.c has the revocation protocol that ties the last three together. User
+ * memory is copied outside all of them. vm_operations.close runs under the
+ * mmap write lock and takes none: it leaves a note and a work item behind.
+ */
+#ifndef NTVM_INTERNAL_H
+#define NTVM_INTERNAL_H
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/rwsem.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <linux/ntvm.h>
+
+#include "pages.h"
+#include "region.h"
+#include "rules.h"
+
+struct ntvm_extent;
+
+/**
+ * struct ntvm_ledger - commit charge of a process, kept with the kernel's own
+ * @lock: protects the rest
+ * @file: unlinked tmpfs file; its size is what the kernel has charged
+ * @charged: pages charged, @committed plus a small credit
+ * @committed: pages committed
+ * @trim: gives an idle credit back
+ */
+struct ntvm_ledger {
+	struct mutex lock;
+	struct file *file;
+	unsigned long charged;
+	unsigned long committed;
+	struct delayed_work trim;
+};
+
+/**
+ * struct ntvm_layout - the mapping call that the module itself is making
+ * @task: who makes it; the hooks of everybody else refuse
+ * @extent: what is being mapped
+ * @lowest: a chosen address is not below this
+ * @limit: a chosen range ends at or below this
+ *
+ * Written with ntvm_process.lock held exclusively. Hooks that run in @task
+ * read the rest freely; others read only @task.
+ */
+struct ntvm_layout {
+	struct task_struct *task;
+	struct ntvm_extent *extent;
+	unsigned long lowest;
+	unsigned long limit;
+};
+
+/**
+ * struct ntvm_process - what ntvm knows of one mm
+ * @refs: open files, VMAs, work items
+ * @mm: the address space, pinned by mmgrab() (invariant after init)
+ * @pid: thread group that opened first, for fdinfo (invariant after init)
+ * @node: in the table of processes (under its lock)
+ * @lock: see above
+ * @regions: the allocations (@lock)
+ * @shadow: tmpfs file that holds the contents; made by the first reserve and
+ *	    given up when the mm is gone (@lock)
+ * @dead: the mm is gone and everything has been given up (@lock)
+ * @contract: NTVM_CONTRACT_* (one word, read and written as such)
+ * @ledger: commit charge
+ * @layout: see struct ntvm_layout
+ * @stale: somebody else unmapped VMAs of ours: look before the next use
+ * @sync_work: looks, also when no next use comes; holds a reference
+ * @release_work: destroys the object outside the context of the last put
+ * @hits: last guard page hit, by thread id
+ */
+struct ntvm_process {
+	refcount_t refs;
+	struct mm_struct *mm;
+	struct pid *pid;
+	struct hlist_node node;
+	struct rw_semaphore lock;
+	struct ntvm_regions regions;
+	struct file *shadow;
+	bool dead;
+	u32 contract;
+	struct ntvm_ledger ledger;
+	struct ntvm_layout layout;
+	bool stale;
+	struct work_struct sync_work;
+	struct work_struct release_work;
+	struct xarray hits;
+};
+
+/**
+ * struct ntvm_extent - what one reserve mapped
+ * @refs: its regions and its VMAs
+ * @process: owner; every user of the extent has a reference on it by itself
+ * @start: first byte (invariant after the mapping call)
+ * @end: first byte behind it (invariant after the mapping call)
+ * @lock: see above
+ * @fault_lock: see above
+ * @pages: page states (written under @lock and @fault_lock, or, to disarm a
+ *	   guard page, under @fault_lock alone)
+ * @executable: VMAs other than the plain kind exist (process lock)
+ *
+ * A region and its extent are one to one until a part of the region is
+ * released: then the regions that remain share the extent.
+ */
+struct ntvm_extent {
+	refcount_t refs;
+	struct ntvm_process *process;
+	unsigned long start;
+	unsigned long end;
+	struct mutex lock;
+	struct rw_semaphore fault_lock;
+	struct ntvm_pages pages;
+	bool executable;
+};
+
+/**
+ * struct ntvm_handle - an open file of /dev/ntvm
+ * @process: the address space it is a handle to
+ * @access: NTVM_ACCESS_*
+ */
+struct ntvm_handle {
+	struct ntvm_process *process;
+	u32 access;
+};
+
+/* Page number of an address within an extent. */
+static inline unsigned long ntvm_page(const struct ntvm_extent *x, unsigned long addr)
+{
+	return (addr - x->start) >> PAGE_SHIFT;
+}
+
+/* What kind of VMA a state needs; uncommitted pages fit any. */
+enum ntvm_kind {
+	NTVM_KIND_PLAIN,	/* read, write: everything that is not executable */
+	NTVM_KIND_RX,		/* EXECUTE, EXECUTE_READ */
+	NTVM_KIND_RWX,		/* EXECUTE_READWRITE */
+};
+
+static inline enum ntvm_kind ntvm_state_kind(u8 state)
+{
+	switch (state & NTVM_STATE_PROT) {
+	case NTVM_PROT_X:
+	case NTVM_PROT_RX:
+		return NTVM_KIND_RX;
+	case NTVM_PROT_RWX:
+		return NTVM_KIND_RWX;
+	default:
+		return NTVM_KIND_PLAIN;
+	}
+}
+
+static inline bool ntvm_state_committed(u8 state)
+{
+	return state & NTVM_STATE_PROT;
+}
+
+static inline bool ntvm_state_readable(u8 state)
+{
+	return (state & NTVM_STATE_PROT) >= NTVM_PROT_R && !(state & NTVM_STATE_GUARD);
+}
+
+static inline bool ntvm_state_writable(u8 state)
+{
+	u8 prot = state & NTVM_STATE_PROT;
+
+	return (prot == NTVM_PROT_RW || prot == NTVM_PROT_RWX) &&
+	       !(state & NTVM_STATE_GUARD);
+}
+
+/* process.c */
+struct ntvm_process *ntvm_process_open(void);
+struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
+void ntvm_process_put(struct ntvm_process *p);
+void ntvm_process_poke(struct ntvm_process *p);
+void ntvm_process_space(const struct ntvm_process *p, struct ntvm_space *space);
+u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive);
+void ntvm_process_unlock(struct ntvm_process *p, bool exclusive);
+int ntvm_process_init(void);
+void ntvm_process_exit(void);
+extern struct workqueue_struct *ntvm_wq;
+
+/* extent.c */
+struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p);
+struct ntvm_extent *ntvm_extent_get(struct ntvm_extent *x);
+void ntvm_extent_put(struct ntvm_extent *x);
+struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x);
+void ntvm_region_free(struct ntvm_region *r);
+int ntvm_extent_init(void);
+void ntvm_extent_exit(void);
+
+/* shadow.c */
+struct file *ntvm_shadow_create(struct ntvm_process *p);
+void ntvm_shadow_punch(struct ntvm_process *p, unsigned long start, unsigned long end);
+bool ntvm_shadow_resident(struct ntvm_process *p, unsigned long start, unsigned long end);
+struct file *ntvm_tmpfs_file(const char *name);
+int ntvm_shadow_init(void);
+void ntvm_shadow_exit(void);
+
+/* The shadow file's page for an address; see shadow.c for the shift by one. */
+static inline pgoff_t ntvm_shadow_pgoff(unsigned long addr)
+{
+	return (addr >> PAGE_SHIFT) + 1;
+}
+
+/* layout.c */
+long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
+			 const struct ntvm_range *range, enum ntvm_kind kind);
+int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end);
+int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
+		     unsigned long start, unsigned long end, enum ntvm_kind kind);
+void ntvm_layout_plain(struct ntvm_process *p, struct ntvm_extent *x,
+		       const struct ntvm_region *r);
+bool ntvm_layout_ours(const struct ntvm_process *p);
+unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layout *l,
+				    unsigned long len);
+u32 ntvm_errno_status(long err);
+
+/* fault.c */
+void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x,
+			const struct vm_operations_struct *shmem_ops);
+bool ntvm_fault_is_ours(const struct vm_area_struct *vma);
+void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end);
+
+/* ledger.c */
+int ntvm_ledger_init(struct ntvm_ledger *l);
+void ntvm_ledger_exit(struct ntvm_ledger *l);
+bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
+void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
+
+/* Operations: allocate.c, free.c, protect.c, query.c */
+
+/**
+ * struct ntvm_op - one operation on one process, arguments checked and rounded
+ * @process: the target; the caller holds a reference and keeps its mm alive
+ * @range: in, and out on success: @range.start and @range.end
+ * @type: NTVM_ALLOC_* or NTVM_FREE_*
+ * @protect: NTVM_PAGE_*
+ * @contract: NTVM_CONTRACT_*
+ * @whole: free: the caller gave size 0
+ * @offset: free: what rounding took from the caller's base
+ * @old: out, protect: what the first page had
+ * @err: out, -EINTR if the caller was killed meanwhile
+ */
+struct ntvm_op {
+	struct ntvm_process *process;
+	struct ntvm_range range;
+	u32 type;
+	u32 protect;
+	u32 contract;
+	bool whole;
+	u32 offset;
+	u32 old;
+	int err;
+};
+
+enum ntvm_change_how {
+	NTVM_CHANGE_COMMIT,
+	NTVM_CHANGE_PROTECT,
+};
+
+/* change.c */
+u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state,
+		enum ntvm_change_how how);
+void ntvm_change_states(struct ntvm_extent *x, unsigned long first, unsigned long last,
+			u8 state, struct ntvm_stash *stash);
+
+u32 ntvm_allocate(struct ntvm_op *op);
+u32 ntvm_free(struct ntvm_op *op);
+u32 ntvm_protect(struct ntvm_op *op);
+u32 ntvm_page_protect(const struct ntvm_region *r, u8 state);
+u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr,
+		     struct ntvm_basic_info *out);
+u32 ntvm_foreign_type(struct ntvm_process *p, unsigned long addr);
+int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
+		       unsigned long start, unsigned long end, bool unmap);
+
+/* ioctl.c */
+long ntvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* main.c */
+extern const struct file_operations ntvm_fops;
+
+#endif

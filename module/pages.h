@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The page-state table: one byte per page, in a radix tree whose uniform
+ * subtrees are a single tag. Pure: builds in user space too (see pure.h).
+ */
+#ifndef NTVM_PAGES_H
+#define NTVM_PAGES_H
+
+#include "pure.h"
+
+/*
+ * A page's byte. 0 is a reserved page; a committed one holds the index of its
+ * protection and perhaps the guard bit.
+ */
+enum ntvm_prot {
+	NTVM_PROT_NONE = 0,	/* not committed */
+	NTVM_PROT_NA,
+	NTVM_PROT_R,
+	NTVM_PROT_RW,
+	NTVM_PROT_X,
+	NTVM_PROT_RX,
+	NTVM_PROT_RWX,
+};
+
+#define NTVM_STATE_PROT		0x07
+#define NTVM_STATE_GUARD	0x08
+
+struct ntvm_node;
+
+/**
+ * struct ntvm_pages - states of the pages 0 .. @nr - 1 of one extent
+ * @nr: number of pages (invariant after init)
+ * @height: interior levels above the leaves (invariant after init)
+ * @root: a node or a tag
+ *
+ * Written by one writer at a time, which the caller excludes from others; read
+ * under RCU, or under whatever excludes the writers that may free nodes.
+ */
+struct ntvm_pages {
+	unsigned long nr;
+	unsigned int height;
+	void *root;
+};
+
+/**
+ * struct ntvm_stash - nodes allocated ahead, so that a change cannot fail
+ * @list: spare nodes
+ * @nr: how many
+ */
+struct ntvm_stash {
+	struct ntvm_node *list;
+	unsigned int nr;
+};
+
+#define NTVM_STASH_INIT { NULL, 0 }
+
+int ntvm_pages_module_init(void);
+void ntvm_pages_module_exit(void);
+void ntvm_pages_init(struct ntvm_pages *t, unsigned long nr, u8 state);
+void ntvm_pages_destroy(struct ntvm_pages *t);
+u8 ntvm_pages_get(const struct ntvm_pages *t, unsigned long page);
+u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
+		  unsigned long last, unsigned long *run_last);
+unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
+				   unsigned long first, unsigned long last);
+unsigned int ntvm_pages_missing(const struct ntvm_pages *t,
+				unsigned long first, unsigned long last);
+int ntvm_stash_fill(struct ntvm_stash *s, unsigned int nr);
+void ntvm_stash_drop(struct ntvm_stash *s);
+void ntvm_pages_set(struct ntvm_pages *t, unsigned long first, unsigned long last,
+		    u8 keep, u8 value, struct ntvm_stash *s);
+
+#endif

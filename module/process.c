@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The process object: what ntvm knows of one mm. Found by mm in a hash table,
+ * whose spinlock is held for look-ups and the last put only.
+ *
+ * Life: every open file, every VMA and every pending work item has a
+ * reference. A VMA that goes away without the module's doing leaves a note
+ * (ntvm_process_poke()); the next operation, or a work item, looks at what is
+ * still mapped and retires the rest. When the mm itself is gone, the work item
+ * gives up everything, even if somebody else still holds a handle.
+ */
+#include <linux/file.h>
+#include <linux/compat.h>
+#include <linux/hashtable.h>
+#include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "ntvm.h"
+
+static DEFINE_HASHTABLE(ntvm_processes, 6);
+static DEFINE_SPINLOCK(ntvm_processes_lock);
+
+/* Runs whatever cannot run where it was asked for. */
+struct workqueue_struct *ntvm_wq;
+
+static void ntvm_process_sync_work(struct work_struct *work);
+static void ntvm_process_release_work(struct work_struct *work);
+
+static struct ntvm_process *ntvm_process_lookup(struct mm_struct *mm)
+{
+	struct ntvm_process *p;
+
+	lockdep_assert_held(&ntvm_processes_lock);
+	hash_for_each_possible(ntvm_processes, p, node, (unsigned long)mm)
+		if (p->mm == mm)
+			return ntvm_process_get(p);
+	return NULL;
+}
+
+static void ntvm_process_destroy(struct ntvm_process *p)
+{
+	ntvm_ledger_exit(&p->ledger);
+	xa_destroy(&p->hits);
+	put_pid(p->pid);
+	mmdrop(p->mm);
+	kfree(p);
+}
+
+/**
+ * ntvm_process_open - the process object of the caller
+ *
+ * Context: process context, may sleep.
+ * Return: the object with a reference, or an ERR_PTR.
+ */
+struct ntvm_process *ntvm_process_open(void)
+{
+	struct ntvm_process *p, *other;
+	int err;
+
+	if (!current->mm)
+		return ERR_PTR(-EINVAL);
+	spin_lock(&ntvm_processes_lock);
+	p = ntvm_process_lookup(current->mm);
+	spin_unlock(&ntvm_processes_lock);
+	if (p)
+		return p;
+
+	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	err = ntvm_ledger_init(&p->ledger);
+	if (err) {
+		kfree(p);
+		return ERR_PTR(err);
+	}
+	refcount_set(&p->refs, 1);
+	p->mm = current->mm;
+	mmgrab(p->mm);
+	p->pid = get_task_pid(current, PIDTYPE_TGID);
+	init_rwsem(&p->lock);
+	ntvm_regions_init(&p->regions);
+	xa_init_flags(&p->hits, XA_FLAGS_ACCOUNT);
+	INIT_WORK(&p->sync_work, ntvm_process_sync_work);
+	INIT_WORK(&p->release_work, ntvm_process_release_work);
+
+	spin_lock(&ntvm_processes_lock);
+	other = ntvm_process_lookup(current->mm);
+	if (!other)
+		hash_add(ntvm_processes, &p->node, (unsigned long)p->mm);
+	spin_unlock(&ntvm_processes_lock);
+	if (other) {
+		ntvm_process_destroy(p);
+		return other;
+	}
+	return p;
+}
+
+/**
+ * ntvm_process_get - take a reference
+ * @p: a process that the caller has a reference on, or found in the table
+ *
+ * Context: any.
+ * Return: @p.
+ */
+struct ntvm_process *ntvm_process_get(struct ntvm_process *p)
+{
+	refcount_inc(&p->refs);
+	return p;
+}
+
+/**
+ * ntvm_process_put - drop a reference
+ * @p: the process
+ *
+ * Context: process context; may run under the mmap write lock.
+ */
+void ntvm_process_put(struct ntvm_process *p)
+{
+	if (!refcount_dec_and_lock(&p->refs, &ntvm_processes_lock))
+		return;
+	hash_del(&p->node);
+	spin_unlock(&ntvm_processes_lock);
+	queue_work(ntvm_wq, &p->release_work);
+}
+
+/*
+ * The mm is gone, or nobody is left who could name it: give up everything.
+ * VMAs that are just being torn down keep their extents and the shadow file.
+ */
+static void ntvm_process_give_up(struct ntvm_process *p)
+{
+	struct ntvm_region *r;
+	struct file *shadow;
+
+	down_write(&p->lock);
+	while ((r = ntvm_regions_from(&p->regions, 0))) {
+		ntvm_regions_remove(&p->regions, r);
+		ntvm_region_free(r);
+	}
+	ntvm_ledger_uncharge(&p->ledger, READ_ONCE(p->ledger.committed));
+	shadow = p->shadow;
+	p->shadow = NULL;
+	p->dead = true;
+	up_write(&p->lock);
+	if (shadow)
+		fput(shadow);
+}
+
+static void ntvm_process_release_work(struct work_struct *work)
+{
+	struct ntvm_process *p = container_of(work, struct ntvm_process, release_work);
+
+	ntvm_process_give_up(p);
+	ntvm_process_destroy(p);
+}
+
+/*
+ * First piece of @r at or behind @pos that no VMA of ours maps: [*start, *end),
+ * or *start == *end == r->end.
+ */
+static void ntvm_process_gap(struct ntvm_process *p, const struct ntvm_region *r,
+			     unsigned long pos, unsigned long *start, unsigned long *end)
+{
+	struct vm_area_struct *vma;
+	bool in_gap = false;
+
+	*start = r->end;
+	*end = r->end;
+	mmap_read_lock(p->mm);
+	while (pos < r->end) {
+		vma = find_vma(p->mm, pos);
+		if (!vma || vma->vm_start >= r->end) {
+			if (!in_gap)
+				*start = pos;
+			break;
+		}
+		if (ntvm_fault_is_ours(vma) && vma->vm_private_data == r->extent) {
+			if (in_gap) {
+				*end = max(vma->vm_start, *start);
+				break;
+			}
+			if (vma->vm_start > pos) {
+				*start = pos;
+				*end = vma->vm_start;
+				break;
+			}
+		} else if (!in_gap) {
+			*start = pos;
+			in_gap = true;
+		}
+		pos = vma->vm_end;
+	}
+	mmap_read_unlock(p->mm);
+}
+
+/* Somebody unmapped VMAs of ours: their pages are free now. */
+static void ntvm_process_sync(struct ntvm_process *p)
+{
+	struct ntvm_region *r;
+	unsigned long pos = 0, start, end;
+
+	lockdep_assert_held_write(&p->lock);
+	/* Before the look: what is unmapped from here on is noted again. */
+	WRITE_ONCE(p->stale, false);
+	smp_mb();
+	while ((r = ntvm_regions_from(&p->regions, pos))) {
+		ntvm_process_gap(p, r, max(pos, r->start), &start, &end);
+		pos = end;
+		if (start < end && ntvm_release_range(p, r, start, end, false))
+			WRITE_ONCE(p->stale, true);	/* no memory: later */
+		cond_resched();
+	}
+}
+
+static void ntvm_process_sync_work(struct work_struct *work)
+{
+	struct ntvm_process *p = container_of(work, struct ntvm_process, sync_work);
+
+	if (mmget_not_zero(p->mm)) {
+		if (!ntvm_process_lock(p, true))
+			ntvm_process_unlock(p, true);
+		mmput(p->mm);
+	} else {
+		ntvm_process_give_up(p);
+	}
+	ntvm_process_put(p);
+}
+
+/**
+ * ntvm_process_poke - a VMA of ours went away without the module's doing
+ * @p: the process
+ *
+ * Context: under the mmap write lock; does not sleep.
+ */
+void ntvm_process_poke(struct ntvm_process *p)
+{
+	WRITE_ONCE(p->stale, true);
+	ntvm_process_get(p);
+	if (!queue_work(ntvm_wq, &p->sync_work))
+		ntvm_process_put(p);
+}
+
+/**
+ * ntvm_process_lock - take the process lock for an operation
+ * @p: the process; its mm is kept alive by the caller
+ * @exclusive: see the lock order
+ *
+ * Brings the region tree up to date with what outsiders unmapped.
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the lock held, or NTVM_STATUS_PROCESS_IS_TERMINATING.
+ */
+u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive)
+{
+	if (!exclusive) {
+		down_read(&p->lock);
+		if (likely(!READ_ONCE(p->stale) && !p->dead))
+			return 0;
+		up_read(&p->lock);
+	}
+	down_write(&p->lock);
+	if (p->dead) {
+		up_write(&p->lock);
+		return NTVM_STATUS_PROCESS_IS_TERMINATING;
+	}
+	if (READ_ONCE(p->stale))
+		ntvm_process_sync(p);
+	if (!exclusive)
+		downgrade_write(&p->lock);
+	return 0;
+}
+
+/**
+ * ntvm_process_unlock - undo ntvm_process_lock()
+ * @p: the process
+ * @exclusive: as it was taken
+ */
+void ntvm_process_unlock(struct ntvm_process *p, bool exclusive)
+{
+	if (exclusive)
+		up_write(&p->lock);
+	else
+		up_read(&p->lock);
+}
+
+/**
+ * ntvm_process_space - the bounds that arguments are judged by
+ * @p: the process
+ * @space: out
+ *
+ * The 64 KiB at either end of user space are never handed out (Windows).
+ *
+ * Context: any.
+ */
+void ntvm_process_space(const struct ntvm_process *p, struct ntvm_space *space)
+{
+	space->min = NTVM_GRANULARITY;
+	space->user_end = p->mm->task_size;
+	space->end = round_down(space->user_end, NTVM_GRANULARITY) - NTVM_GRANULARITY;
+	space->mask_ok = !in_compat_syscall();
+}
+
+/**
+ * ntvm_process_init - make the work queue
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int ntvm_process_init(void)
+{
+	ntvm_wq = alloc_workqueue("ntvm", WQ_UNBOUND, 0);
+	return ntvm_wq ? 0 : -ENOMEM;
+}
+
+/**
+ * ntvm_process_exit - wait for the last objects to be destroyed
+ */
+void ntvm_process_exit(void)
+{
+	destroy_workqueue(ntvm_wq);
+}

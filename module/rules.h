@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Argument rules: what NT checks before it looks at memory, in NT's order, and
+ * how it rounds. Pure: builds in user space too (see pure.h).
+ */
+#ifndef NTVM_RULES_H
+#define NTVM_RULES_H
+
+#include "pure.h"
+
+#define NTVM_GRANULARITY	0x10000ul
+
+/**
+ * struct ntvm_space - the address space that arguments are judged against
+ * @min: lowest address that a region may have, granularity aligned
+ * @end: first address that no region may cover, granularity aligned
+ * @user_end: first address above user space
+ * @mask_ok: zero_bits may be a mask (false for 32-bit callers)
+ */
+struct ntvm_space {
+	unsigned long min;
+	unsigned long end;
+	unsigned long user_end;
+	bool mask_ok;
+};
+
+/**
+ * struct ntvm_range - rounded arguments
+ * @start: first byte
+ * @end: first byte behind the range; == @start: the whole region is meant
+ * @lowest: for a choice of address: not below this
+ * @limit: for a choice of address: the range must end at or below this
+ */
+struct ntvm_range {
+	unsigned long start;
+	unsigned long end;
+	unsigned long lowest;
+	unsigned long limit;
+};
+
+u32 ntvm_rules_protect_word(u32 protect);
+bool ntvm_rules_protect_private(u32 protect);
+u8 ntvm_rules_protect_state(u32 protect);
+u32 ntvm_rules_state_protect(u8 state);
+
+u32 ntvm_rules_allocate_type(u64 zero_bits, u32 type, u32 protect, bool mask_ok);
+u32 ntvm_rules_allocate_range(u64 base, u64 len, u64 zero_bits, u32 type,
+			      const struct ntvm_space *space, struct ntvm_range *out);
+u32 ntvm_rules_free_type(u32 type);
+u32 ntvm_rules_free_range(u64 base, u64 len, u32 type, u32 contract,
+			  const struct ntvm_space *space, struct ntvm_range *out);
+u32 ntvm_rules_protect_range(u64 base, u64 len, const struct ntvm_space *space,
+			     struct ntvm_range *out);
+
+#endif
