@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * libnt: NT's virtual-memory calls for Linux programs, over /dev/ntvm.
+ *
+ * Prototypes, structures and values are those of NT. C89 to C17, C++98 and
+ * later. Thread-safe. A fork child and an exec'd program start with an empty
+ * NT address space of their own and may call at once.
+ *
+ * A program that has Windows-style typedefs of its own defines
+ * LIBNT_NO_BASIC_TYPES before the first #include (the names HANDLE, PVOID,
+ * SIZE_T, ULONG, ... are then taken as they are; ULONG, DWORD, ACCESS_MASK and
+ * NTSTATUS must be 32 bits wide as on Windows, which is checked below) and, for
+ * the MEM_ and PAGE_ constants, nothing: each is defined only where it is not
+ * defined yet.
+ *
+ * No call changes errno. A call that fails leaves *BaseAddress and *RegionSize
+ * as they were.
+ *
+ * The rules behind each call are the published ones (the ntifs.h reference
+ * pages) and, where those are silent or wrong, what Windows was observed to do;
+ * the man pages of the calls say which rule is which.
+ *
+ * Statuses that come from the way to the device, for every call:
+ *   STATUS_NO_SUCH_DEVICE     /dev/ntvm is missing: the module is not loaded
+ *   STATUS_ACCESS_DENIED      /dev/ntvm may not be opened by this process
+ *   STATUS_REVISION_MISMATCH  the module is older than this library
+ *   STATUS_INSUFFICIENT_RESOURCES  no file descriptor or memory to open it
+ */
+#ifndef LIBNT_H
+#define LIBNT_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef NTAPI
+#define NTAPI
+#endif
+
+#ifndef LIBNT_NO_BASIC_TYPES
+typedef void *HANDLE;
+typedef HANDLE *PHANDLE;
+typedef void VOID;
+typedef void *PVOID;
+typedef int NTSTATUS;
+typedef unsigned int ULONG;
+typedef ULONG *PULONG;
+typedef unsigned short USHORT;
+typedef unsigned int DWORD;
+typedef unsigned short WORD;
+typedef __SIZE_TYPE__ SIZE_T;
+typedef SIZE_T *PSIZE_T;
+typedef __UINTPTR_TYPE__ ULONG_PTR;
+typedef ULONG_PTR *PULONG_PTR;
+typedef ULONG ACCESS_MASK;
+#endif
+
+/* An array of negative size here: a type above does not have Windows' width. */
+typedef char libnt_ulong_is_32_bits[sizeof(ULONG) == 4 ? 1 : -1];
+typedef char libnt_dword_is_32_bits[sizeof(DWORD) == 4 ? 1 : -1];
+typedef char libnt_word_is_16_bits[sizeof(WORD) == 2 ? 1 : -1];
+typedef char libnt_ntstatus_is_32_bits[sizeof(NTSTATUS) == 4 ? 1 : -1];
+typedef char libnt_ntstatus_is_signed[(NTSTATUS)-1 < 0 ? 1 : -1];
+typedef char libnt_access_mask_is_32_bits[sizeof(ACCESS_MASK) == 4 ? 1 : -1];
+typedef char libnt_size_t_is_a_pointer_wide[sizeof(SIZE_T) == sizeof(void *) ? 1 : -1];
+typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void *) ? 1 : -1];
+
+#ifndef NT_SUCCESS
+#define NT_SUCCESS(Status) ((NTSTATUS)(Status) >= 0)
+#endif
+
+/* The caller's own process: a pseudo handle that is never looked up or closed. */
+#ifndef NtCurrentProcess
+#define NtCurrentProcess() ((HANDLE)(ULONG_PTR)-1)
+#endif
+
+/* --- allocation types, free types, states, types ------------------------- */
+#ifndef MEM_COMMIT
+#define MEM_COMMIT		0x00001000
+#endif
+#ifndef MEM_RESERVE
+#define MEM_RESERVE		0x00002000
+#endif
+#ifndef MEM_REPLACE_PLACEHOLDER
+#define MEM_REPLACE_PLACEHOLDER	0x00004000
+#endif
+#ifndef MEM_DECOMMIT
+#define MEM_DECOMMIT		0x00004000
+#endif
+#ifndef MEM_RELEASE
+#define MEM_RELEASE		0x00008000
+#endif
+#ifndef MEM_FREE
+#define MEM_FREE		0x00010000
+#endif
+#ifndef MEM_PRIVATE
+#define MEM_PRIVATE		0x00020000
+#endif
+#ifndef MEM_MAPPED
+#define MEM_MAPPED		0x00040000
+#endif
+#ifndef MEM_RESERVE_PLACEHOLDER
+#define MEM_RESERVE_PLACEHOLDER	0x00040000
+#endif
+#ifndef MEM_RESET
+#define MEM_RESET		0x00080000
+#endif
+#ifndef MEM_TOP_DOWN
+#define MEM_TOP_DOWN		0x00100000
+#endif
+#ifndef MEM_WRITE_WATCH
+#define MEM_WRITE_WATCH		0x00200000
+#endif
+#ifndef MEM_PHYSICAL
+#define MEM_PHYSICAL		0x00400000
+#endif
+#ifndef MEM_IMAGE
+#define MEM_IMAGE		0x01000000
+#endif
+#ifndef MEM_RESET_UNDO
+#define MEM_RESET_UNDO		0x01000000
+#endif
+#ifndef MEM_LARGE_PAGES
+#define MEM_LARGE_PAGES		0x20000000
+#endif
+#ifndef MEM_COALESCE_PLACEHOLDERS
+#define MEM_COALESCE_PLACEHOLDERS 0x00000001
+#endif
+#ifndef MEM_PRESERVE_PLACEHOLDER
+#define MEM_PRESERVE_PLACEHOLDER 0x00000002
+#endif
+
+/* --- protections ---------------------------------------------------------- */
+#ifndef PAGE_NOACCESS
+#define PAGE_NOACCESS		0x001
+#endif
+#ifndef PAGE_READONLY
+#define PAGE_READONLY		0x002
+#endif
+#ifndef PAGE_READWRITE
+#define PAGE_READWRITE		0x004
+#endif
+#ifndef PAGE_WRITECOPY
+#define PAGE_WRITECOPY		0x008
+#endif
+#ifndef PAGE_EXECUTE
+#define PAGE_EXECUTE		0x010
+#endif
+#ifndef PAGE_EXECUTE_READ
+#define PAGE_EXECUTE_READ	0x020
+#endif
+#ifndef PAGE_EXECUTE_READWRITE
+#define PAGE_EXECUTE_READWRITE	0x040
+#endif
+#ifndef PAGE_EXECUTE_WRITECOPY
+#define PAGE_EXECUTE_WRITECOPY	0x080
+#endif
+#ifndef PAGE_GUARD
+#define PAGE_GUARD		0x100
+#endif
+#ifndef PAGE_NOCACHE
+#define PAGE_NOCACHE		0x200
+#endif
+#ifndef PAGE_WRITECOMBINE
+#define PAGE_WRITECOMBINE	0x400
+#endif
+
+/* --- rights of a process handle ------------------------------------------ */
+#ifndef PROCESS_VM_OPERATION
+#define PROCESS_VM_OPERATION	0x0008
+#endif
+#ifndef PROCESS_VM_READ
+#define PROCESS_VM_READ		0x0010
+#endif
+#ifndef PROCESS_VM_WRITE
+#define PROCESS_VM_WRITE	0x0020
+#endif
+#ifndef PROCESS_QUERY_INFORMATION
+#define PROCESS_QUERY_INFORMATION 0x0400
+#endif
+#ifndef PROCESS_QUERY_LIMITED_INFORMATION
+#define PROCESS_QUERY_LIMITED_INFORMATION 0x1000
+#endif
+#ifndef PROCESS_ALL_ACCESS
+#define PROCESS_ALL_ACCESS	0x001FFFFF
+#endif
+#ifndef MAXIMUM_ALLOWED
+#define MAXIMUM_ALLOWED		0x02000000
+#endif
+
+/* --- NTSTATUS -------------------------------------------------------------- */
+#ifndef STATUS_SUCCESS
+#define STATUS_SUCCESS			((NTSTATUS)0x00000000)
+#endif
+#ifndef STATUS_GUARD_PAGE_VIOLATION
+#define STATUS_GUARD_PAGE_VIOLATION	((NTSTATUS)0x80000001)
+#endif
+#ifndef STATUS_UNSUCCESSFUL
+#define STATUS_UNSUCCESSFUL		((NTSTATUS)0xC0000001)
+#endif
+#ifndef STATUS_INVALID_INFO_CLASS
+#define STATUS_INVALID_INFO_CLASS	((NTSTATUS)0xC0000003)
+#endif
+#ifndef STATUS_INFO_LENGTH_MISMATCH
+#define STATUS_INFO_LENGTH_MISMATCH	((NTSTATUS)0xC0000004)
+#endif
+#ifndef STATUS_ACCESS_VIOLATION
+#define STATUS_ACCESS_VIOLATION		((NTSTATUS)0xC0000005)
+#endif
+#ifndef STATUS_INVALID_HANDLE
+#define STATUS_INVALID_HANDLE		((NTSTATUS)0xC0000008)
+#endif
+#ifndef STATUS_INVALID_CID
+#define STATUS_INVALID_CID		((NTSTATUS)0xC000000B)
+#endif
+#ifndef STATUS_INVALID_PARAMETER
+#define STATUS_INVALID_PARAMETER	((NTSTATUS)0xC000000D)
+#endif
+#ifndef STATUS_NO_SUCH_DEVICE
+#define STATUS_NO_SUCH_DEVICE		((NTSTATUS)0xC000000E)
+#endif
+#ifndef STATUS_NO_MEMORY
+#define STATUS_NO_MEMORY		((NTSTATUS)0xC0000017)
+#endif
+#ifndef STATUS_CONFLICTING_ADDRESSES
+#define STATUS_CONFLICTING_ADDRESSES	((NTSTATUS)0xC0000018)
+#endif
+#ifndef STATUS_UNABLE_TO_FREE_VM
+#define STATUS_UNABLE_TO_FREE_VM	((NTSTATUS)0xC000001A)
+#endif
+#ifndef STATUS_UNABLE_TO_DELETE_SECTION
+#define STATUS_UNABLE_TO_DELETE_SECTION	((NTSTATUS)0xC000001B)
+#endif
+#ifndef STATUS_ALREADY_COMMITTED
+#define STATUS_ALREADY_COMMITTED	((NTSTATUS)0xC0000021)
+#endif
+#ifndef STATUS_ACCESS_DENIED
+#define STATUS_ACCESS_DENIED		((NTSTATUS)0xC0000022)
+#endif
+#ifndef STATUS_OBJECT_TYPE_MISMATCH
+#define STATUS_OBJECT_TYPE_MISMATCH	((NTSTATUS)0xC0000024)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_MIX
+#define STATUS_INVALID_PARAMETER_MIX	((NTSTATUS)0xC0000030)
+#endif
+#ifndef STATUS_NOT_COMMITTED
+#define STATUS_NOT_COMMITTED		((NTSTATUS)0xC000002D)
+#endif
+#ifndef STATUS_INVALID_PAGE_PROTECTION
+#define STATUS_INVALID_PAGE_PROTECTION	((NTSTATUS)0xC0000045)
+#endif
+#ifndef STATUS_REVISION_MISMATCH
+#define STATUS_REVISION_MISMATCH	((NTSTATUS)0xC0000059)
+#endif
+#ifndef STATUS_INSUFFICIENT_RESOURCES
+#define STATUS_INSUFFICIENT_RESOURCES	((NTSTATUS)0xC000009A)
+#endif
+#ifndef STATUS_FREE_VM_NOT_AT_BASE
+#define STATUS_FREE_VM_NOT_AT_BASE	((NTSTATUS)0xC000009F)
+#endif
+#ifndef STATUS_MEMORY_NOT_ALLOCATED
+#define STATUS_MEMORY_NOT_ALLOCATED	((NTSTATUS)0xC00000A0)
+#endif
+#ifndef STATUS_NOT_SUPPORTED
+#define STATUS_NOT_SUPPORTED		((NTSTATUS)0xC00000BB)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_1
+#define STATUS_INVALID_PARAMETER_1	((NTSTATUS)0xC00000EF)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_2
+#define STATUS_INVALID_PARAMETER_2	((NTSTATUS)0xC00000F0)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_3
+#define STATUS_INVALID_PARAMETER_3	((NTSTATUS)0xC00000F1)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_4
+#define STATUS_INVALID_PARAMETER_4	((NTSTATUS)0xC00000F2)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_5
+#define STATUS_INVALID_PARAMETER_5	((NTSTATUS)0xC00000F3)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_6
+#define STATUS_INVALID_PARAMETER_6	((NTSTATUS)0xC00000F4)
+#endif
+#ifndef STATUS_PROCESS_IS_TERMINATING
+#define STATUS_PROCESS_IS_TERMINATING	((NTSTATUS)0xC000010A)
+#endif
+#ifndef STATUS_COMMITMENT_LIMIT
+#define STATUS_COMMITMENT_LIMIT		((NTSTATUS)0xC000012D)
+#endif
+#ifndef STATUS_NOT_FOUND
+#define STATUS_NOT_FOUND		((NTSTATUS)0xC0000225)
+#endif
+
+/* --- structures -------------------------------------------------------------- */
+#ifndef LIBNT_NO_MEMORY_TYPES
+typedef struct _MEMORY_BASIC_INFORMATION {
+	PVOID BaseAddress;
+	PVOID AllocationBase;
+	DWORD AllocationProtect;
+#ifdef _LP64
+	WORD PartitionId;
+#endif
+	SIZE_T RegionSize;
+	DWORD State;
+	DWORD Protect;
+	DWORD Type;
+} MEMORY_BASIC_INFORMATION, *PMEMORY_BASIC_INFORMATION;
+
+typedef enum _MEMORY_INFORMATION_CLASS {
+	MemoryBasicInformation = 0
+} MEMORY_INFORMATION_CLASS;
+#endif
+
+#ifndef LIBNT_NO_PROCESS_TYPES
+typedef struct _CLIENT_ID {
+	HANDLE UniqueProcess;	/* the process id, as a number in a pointer */
+	HANDLE UniqueThread;	/* 0 */
+} CLIENT_ID, *PCLIENT_ID;
+
+typedef struct _OBJECT_ATTRIBUTES {
+	ULONG Length;
+	HANDLE RootDirectory;
+	PVOID ObjectName;
+	ULONG Attributes;
+	PVOID SecurityDescriptor;
+	PVOID SecurityQualityOfService;
+} OBJECT_ATTRIBUTES, *POBJECT_ATTRIBUTES;
+#endif
+
+/* --- the calls -----------------------------------------------------------------
+ * In every call ProcessHandle is NtCurrentProcess() or a handle that
+ * NtOpenProcess() or LibntFdToHandle() gave; STATUS_INVALID_HANDLE for anything
+ * else that is no open file, STATUS_OBJECT_TYPE_MISMATCH for a file that is not
+ * of /dev/ntvm, STATUS_ACCESS_DENIED where the handle lacks the named right,
+ * STATUS_PROCESS_IS_TERMINATING when its process is gone. Addresses and sizes
+ * are in bytes.
+ */
+
+/*
+ * Reserve (MEM_RESERVE), commit (MEM_COMMIT) or both. Needs PROCESS_VM_OPERATION.
+ * *BaseAddress  in: the address, NULL for any; out: rounded down, to 64 KiB for
+ *		 a reservation and to a page for a commit
+ * ZeroBits	 0 to 20: the result is below 2^(32 - ZeroBits), 0 for no limit;
+ *		 above 31: a mask of address bits. Only used when *BaseAddress is NULL
+ * *RegionSize	 in: 1 or more; out: rounded up to whole pages
+ */
+NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				       ULONG_PTR ZeroBits, PSIZE_T RegionSize,
+				       ULONG AllocationType, ULONG Protect);
+
+/*
+ * Decommit pages (MEM_DECOMMIT) or release a region (MEM_RELEASE). Needs
+ * PROCESS_VM_OPERATION. Which releases are legal depends on the contract of the
+ * process, see LibntSetContract().
+ * *RegionSize	 in: 0 for the whole region; out: the bytes freed
+ */
+NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				   PSIZE_T RegionSize, ULONG FreeType);
+
+/*
+ * Change the protection of committed pages, all of them or none. Needs
+ * PROCESS_VM_OPERATION.
+ * *OldProtect	 out: of the first page before the call; PAGE_NOACCESS when the
+ *		 pages were not all committed in one region. May not be NULL
+ */
+NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				      PSIZE_T RegionSize, ULONG NewProtect,
+				      PULONG OldProtect);
+
+/*
+ * Describe the run of alike pages that begins at an address. Needs
+ * PROCESS_QUERY_INFORMATION or PROCESS_QUERY_LIMITED_INFORMATION.
+ * MemoryInformation	   out: MEMORY_BASIC_INFORMATION
+ * MemoryInformationLength at least its size, else STATUS_INFO_LENGTH_MISMATCH
+ * *ReturnLength	   out, bytes written; may be NULL
+ */
+NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+				    MEMORY_INFORMATION_CLASS MemoryInformationClass,
+				    PVOID MemoryInformation, SIZE_T MemoryInformationLength,
+				    PSIZE_T ReturnLength);
+
+/*
+ * Get a handle to a process by its process id (as getpid() and kill() know it).
+ * The caller must be allowed to trace the process, and the process must have
+ * called this library before: STATUS_NOT_FOUND if it has not. ClientId must not
+ * be NULL; ObjectAttributes may be, and may name nothing. Rights that ntvm does
+ * not know are ignored.
+ */
+NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
+			     POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId);
+
+/*
+ * Close a handle. The pseudo handle is not closed and that is no error. Unlike
+ * NT's, this one closes process handles only: a descriptor of another file is
+ * STATUS_OBJECT_TYPE_MISMATCH and stays open.
+ */
+NTSTATUS NTAPI NtClose(HANDLE Handle);
+
+/* --- what Linux adds ------------------------------------------------------------ */
+
+/*
+ * Which contract the frees of a process follow; the documented one is the
+ * default. Documented: MEM_RELEASE takes the exact base of a region and size 0,
+ * nothing else. Windows: what Windows really does: parts of a region can be
+ * released, any address in the first page will do as the base.
+ * Needs PROCESS_VM_OPERATION; STATUS_INVALID_PARAMETER for an unknown contract.
+ */
+#define LIBNT_CONTRACT_DOCUMENTED	0
+#define LIBNT_CONTRACT_WINDOWS		1
+NTSTATUS NTAPI LibntSetContract(HANDLE ProcessHandle, ULONG Contract);
+
+/*
+ * Handles are open files of /dev/ntvm. LibntHandleToFd() gives the descriptor
+ * of a handle (to send it over a socket, say), -1 if the value cannot be one;
+ * LibntFdToHandle() gives the handle of a descriptor, 0 for a negative one.
+ * Neither opens, closes or checks anything.
+ */
+int NTAPI LibntHandleToFd(HANDLE Handle);
+HANDLE NTAPI LibntFdToHandle(int Fd);
+
+/*
+ * Why this thread's last access was refused: STATUS_GUARD_PAGE_VIOLATION and
+ * the page if it tripped a guard page since the last call, else
+ * STATUS_NOT_FOUND. For SIGSEGV handlers: async-signal-safe once any call of
+ * this library has succeeded.
+ */
+NTSTATUS NTAPI LibntTakeFault(PVOID *PageAddress);
+
+typedef struct _LIBNT_INFO {
+	ULONG Version;			/* of the module's ABI */
+	ULONG Contract;			/* LIBNT_CONTRACT_* of the process */
+	ULONG PageSize;			/* bytes */
+	ULONG AllocationGranularity;	/* bytes */
+	ULONG_PTR MinimumAddress;	/* lowest and highest address that a */
+	ULONG_PTR MaximumAddress;	/*   region may cover */
+	SIZE_T ReservedBytes;		/* in regions now */
+	SIZE_T CommittedBytes;		/* now */
+	SIZE_T Regions;			/* now */
+	ULONG GrantedAccess;		/* rights of the handle, PROCESS_* */
+} LIBNT_INFO;
+
+/* Needs no right. STATUS_ACCESS_VIOLATION if Info is NULL. */
+NTSTATUS NTAPI LibntGetInfo(HANDLE ProcessHandle, LIBNT_INFO *Info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LIBNT_H */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of libnt share: the road to the device and the translation of
+ * handles. Included first, so that only what libnt.h declares is exported.
+ */
+#ifndef LIBNT_INTERNAL_H
+#define LIBNT_INTERNAL_H
+
+#pragma GCC visibility push(default)
+#include <libnt.h>
+#pragma GCC visibility pop
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/ntvm.h>
+
+/* A value of ntvm_header.handle that no descriptor has: INVALID_HANDLE. */
+#define NO_HANDLE	(-2)
+
+/*
+ * nt_request() - send a request on the process's own file of the device
+ *
+ * Opens the device at the first call and again where the cached file is of no
+ * use any more. Never changes errno. Returns the status of the request, or that
+ * of the device when it cannot be reached.
+ */
+NTSTATUS nt_request(unsigned int nr, void *request);
+
+/* The cached descriptor, -1 if there is none. It belongs to libnt. */
+int nt_own_fd(void);
+
+/* What an errno of the transport means. */
+NTSTATUS nt_status_from_errno(int err);
+
+/* ntvm_header.handle for a handle: a descriptor, NTVM_CURRENT_PROCESS, NO_HANDLE. */
+int nt_handle_decode(HANDLE handle);
+
+/* The header of a request in a designated initialiser. */
+#define REQUEST(type, process)			\
+	.size = sizeof(type),			\
+	.handle = nt_handle_decode(process)
+
+static inline uint64_t nt_address(const volatile void *p)
+{
+	return (uintptr_t)p;
+}
+
+#endif /* LIBNT_INTERNAL_H */
