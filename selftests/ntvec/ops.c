@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The operations of the vectors. An operation is a row of the table at the end:
+ * what it takes, what it gives, and the function that does it. A row without a
+ * function is checked when the file is read and its vectors are skipped.
+ *
+ * All outputs are filled with 0xCC before a call, so that what a call did not
+ * write can be seen.
+ */
+#include "ntvec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POISON32	0xCCCCCCCCu
+#define POISON		((uintptr_t)0xCCCCCCCCCCCCCCCCull)
+
+/* Allocation types that the module knows by name only. */
+static const struct name types_not_built[] = {
+	{ "RESET",		MEM_RESET },
+	{ "RESET_UNDO",		MEM_RESET_UNDO },
+	{ "WRITE_WATCH",	MEM_WRITE_WATCH },
+	{ "PHYSICAL",		MEM_PHYSICAL },
+	{ "LARGE_PAGES",	MEM_LARGE_PAGES },
+};
+
+void outcome_add(struct outcome *out, const char *key, uint64_t value)
+{
+	if (out->nr_out == OUT_MAX)
+		return;
+	out->out[out->nr_out].key = key;
+	out->out[out->nr_out++].value = value;
+}
+
+bool outcome_get(const struct outcome *out, const char *key, uint64_t *value)
+{
+	for (int i = 0; i < out->nr_out; i++) {
+		if (!strcmp(out->out[i].key, key)) {
+			*value = out->out[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool pos_number(const struct step *step, int i, struct env *env, uint64_t *value,
+		       struct outcome *out)
+{
+	*value = 0;
+	if (step->pos[i].null)
+		return true;
+	return eval_number(env, step->pos[i].text, value, out->why);
+}
+
+static bool pos_flags(const struct step *step, int i, enum names names, struct env *env,
+		      uint32_t *value, struct outcome *out)
+{
+	return eval_flags(env, names, step->pos[i].text, value, out->why);
+}
+
+/* h=0: none. h=bad: what no process has. Else the process itself. */
+static HANDLE step_handle(const struct step *step)
+{
+	const char *h = step_arg(step, "h");
+
+	if (!h)
+		return NtCurrentProcess();
+	if (!strcmp(h, "0"))
+		return (HANDLE)0;
+	return (HANDLE)(uintptr_t)0xDEADBEEFDEADBEEFull;
+}
+
+/* The in/out pair of base and size that most calls have. */
+struct range {
+	PVOID base, base_before;
+	SIZE_T size, size_before;
+	PVOID *base_p;
+	PSIZE_T size_p;
+};
+
+static bool range_load(struct range *r, const struct step *step, int base, int size,
+		       bool p_is_range, struct env *env, struct outcome *out)
+{
+	bool null = p_is_range && step_arg(step, "p");
+	uint64_t b, s;
+
+	if (!pos_number(step, base, env, &b, out) || !pos_number(step, size, env, &s, out))
+		return false;
+	r->base = r->base_before = (PVOID)(uintptr_t)b;
+	r->size = r->size_before = (SIZE_T)s;
+	r->base_p = null || step->pos[base].null ? NULL : &r->base;
+	r->size_p = null || step->pos[size].null ? NULL : &r->size;
+	return true;
+}
+
+static void range_store(const struct range *r, struct outcome *out)
+{
+	out->changed = r->base != r->base_before || r->size != r->size_before;
+	outcome_add(out, "base", (uintptr_t)r->base);
+	outcome_add(out, "size", r->size);
+}
+
+static bool op_alloc(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint32_t type, protect;
+	struct range r;
+	uint64_t zero_bits;
+
+	if (!range_load(&r, step, 0, 2, true, env, out) ||
+	    !pos_number(step, 1, env, &zero_bits, out) ||
+	    !pos_flags(step, 3, NAMES_MEM, env, &type, out) ||
+	    !pos_flags(step, 4, NAMES_PAGE, env, &protect, out))
+		return false;
+
+	out->status = (uint32_t)NtAllocateVirtualMemory(step_handle(step), r.base_p,
+							(ULONG_PTR)zero_bits, r.size_p, type, protect);
+	range_store(&r, out);
+	if (out->status != (uint32_t)STATUS_NOT_SUPPORTED)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(types_not_built); i++) {
+		if (type & types_not_built[i].value) {
+			snprintf(out->skip, sizeof(out->skip), "type %s not built",
+				 types_not_built[i].name);
+			break;
+		}
+	}
+	return true;
+}
+
+static bool op_free(const struct step *step, struct env *env, struct outcome *out)
+{
+	struct range r;
+	uint32_t type;
+
+	if (!range_load(&r, step, 0, 1, true, env, out) ||
+	    !pos_flags(step, 2, NAMES_MEM, env, &type, out))
+		return false;
+
+	out->status = (uint32_t)NtFreeVirtualMemory(step_handle(step), r.base_p, r.size_p, type);
+	range_store(&r, out);
+	return true;
+}
+
+/* VirtualFree: refuses a release with a size itself and hides what Nt writes back. */
+static bool op_win32free(const struct step *step, struct env *env, struct outcome *out)
+{
+	struct range r;
+	uint32_t type;
+
+	if (!range_load(&r, step, 0, 1, false, env, out) ||
+	    !pos_flags(step, 2, NAMES_MEM, env, &type, out))
+		return false;
+
+	if (type == MEM_RELEASE && r.size) {
+		out->status = (uint32_t)STATUS_INVALID_PARAMETER;
+		out->w32 = 87;
+		return true;
+	}
+	out->status = (uint32_t)NtFreeVirtualMemory(step_handle(step), &r.base, &r.size, type);
+	return true;
+}
+
+static bool op_prot(const struct step *step, struct env *env, struct outcome *out)
+{
+	const char *null = step_arg(step, "p");
+	ULONG old = POISON32;
+	struct range r;
+	uint32_t protect;
+
+	if (!range_load(&r, step, 0, 1, false, env, out) ||
+	    !pos_flags(step, 2, NAMES_PAGE, env, &protect, out))
+		return false;
+
+	out->status = (uint32_t)NtProtectVirtualMemory(step_handle(step), r.base_p, r.size_p,
+						       protect, null ? NULL : &old);
+	range_store(&r, out);
+	if (!null)
+		outcome_add(out, "old", old);
+	return true;
+}
+
+static bool op_query(const struct step *step, struct env *env, struct outcome *out)
+{
+	static union {
+		MEMORY_BASIC_INFORMATION info;
+		unsigned char bytes[4096];
+	} buffer;
+	const char *len_text = step_arg(step, "len");
+	uint64_t address, len = sizeof(buffer.info);
+	SIZE_T written = POISON;
+	uintptr_t at = 0;
+
+	if (!pos_number(step, 0, env, &address, out))
+		return false;
+	if (len_text && !strcmp(len_text, "short"))
+		len = sizeof(buffer.info) - 1;
+	else if (len_text && !eval_number(env, len_text, &len, out->why))
+		return false;
+
+	memset(&buffer, 0xCC, sizeof(buffer));
+	/* A buffer said to be larger than ours may be written only where ours is. */
+	if (!step_arg(step, "p"))
+		at = (uintptr_t)&buffer;
+	out->status = (uint32_t)NtQueryVirtualMemory(step_handle(step), (PVOID)(uintptr_t)address,
+						     MemoryBasicInformation, (PVOID)at, (SIZE_T)len,
+						     &written);
+
+	out->changed = written != POISON;
+	for (size_t i = 0; i < sizeof(buffer); i++)
+		out->changed |= buffer.bytes[i] != 0xCC;
+	outcome_add(out, "len", written);
+	if (!NT_SUCCESS(out->status))
+		return true;
+	outcome_add(out, "ba", (uintptr_t)buffer.info.BaseAddress);
+	outcome_add(out, "ab", (uintptr_t)buffer.info.AllocationBase);
+	outcome_add(out, "ap", buffer.info.AllocationProtect);
+	outcome_add(out, "rs", buffer.info.RegionSize);
+	outcome_add(out, "st", buffer.info.State);
+	outcome_add(out, "pr", buffer.info.Protect);
+	outcome_add(out, "ty", buffer.info.Type);
+	return true;
+}
+
+static bool op_rd(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address;
+	uint8_t byte = 0;
+
+	if (!pos_number(step, 0, env, &address, out))
+		return false;
+	out->status = access_read(address, &byte);
+	if (!out->status)
+		outcome_add(out, "val", byte);
+	return true;
+}
+
+static bool op_wr(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address, byte;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &byte, out))
+		return false;
+	out->status = access_write(address, (uint8_t)byte);
+	return true;
+}
+
+static bool op_wr4(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address, dword;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &dword, out))
+		return false;
+	out->status = access_write4(address, (uint32_t)dword);
+	return true;
+}
+
+static bool op_wrstride(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address, stride, n, byte;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &stride, out) ||
+	    !pos_number(step, 2, env, &n, out) || !pos_number(step, 3, env, &byte, out))
+		return false;
+	for (; n && !out->status; n--, address += stride)
+		out->status = access_write(address, (uint8_t)byte);
+	return true;
+}
+
+/* There are no views yet: whatever is at the address, it is none. */
+static bool op_unmap(const struct step *step, struct env *env, struct outcome *out)
+{
+	MEMORY_BASIC_INFORMATION info;
+	uint64_t address;
+	NTSTATUS status;
+	uint32_t flags;
+
+	if (!pos_number(step, 0, env, &address, out) ||
+	    !pos_flags(step, 1, NAMES_MEM, env, &flags, out))
+		return false;
+
+	memset(&info, 0xCC, sizeof(info));
+	status = NtQueryVirtualMemory(step_handle(step), (PVOID)(uintptr_t)address,
+				      MemoryBasicInformation, &info, sizeof(info), NULL);
+	if (status == STATUS_INVALID_HANDLE) {
+		out->status = (uint32_t)status;
+	} else if (flags & ~0x3u) {
+		out->status = (uint32_t)STATUS_INVALID_PARAMETER;
+	} else {
+		out->status = 0xC0000019;	/* NOT_MAPPED_VIEW */
+		if (NT_SUCCESS(status) && info.Type & (MEM_MAPPED | MEM_IMAGE))
+			snprintf(out->skip, sizeof(out->skip), "op unmap of a view not built");
+	}
+	return true;
+}
+
+#define H		{ "h", KIND_WORD, "0|bad" }
+#define P_NULL		{ "p", KIND_WORD, "null" }
+#define LEN		{ "len", KIND_WORD_OR_NUM, "short" }
+#define PLACED		{ "base", KIND_NUM, NULL }, { "size", KIND_NUM, NULL }
+#define ALLOCATED	PLACED, { "as", KIND_NAME, NULL }, { "align", KIND_NUM, NULL },		\
+			{ "below", KIND_NUM, NULL }, { "atleast", KIND_NUM, NULL },		\
+			{ "endle", KIND_NUM, NULL }
+
+const struct op ops[] = {
+	{
+		.name = "alloc",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "zerobits", KIND_NUM, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "type", KIND_MEM, NULL },
+			{ "prot", KIND_PAGE, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { ALLOCATED },
+		.run = op_alloc,
+	}, {
+		.name = "allocx",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "type", KIND_MEM, NULL },
+			{ "prot", KIND_PAGE, NULL },
+		},
+		.args = {
+			H, P_NULL,
+			{ "lo", KIND_NUM, NULL },
+			{ "hi", KIND_NUM, NULL },
+			{ "align", KIND_NUM, NULL },
+			{ "attr", KIND_NUM, NULL },
+			{ "dup", KIND_NUM, NULL },
+			{ "ptype", KIND_WORD_OR_NUM, "max" },
+			{ "count", KIND_NUM, NULL },
+			{ "params", KIND_WORD, "null" },
+		},
+		.outs = { ALLOCATED },
+	}, {
+		.name = "free",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "type", KIND_MEM, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { PLACED },
+		.run = op_free,
+	}, {
+		.name = "win32free",
+		.pos = {
+			{ "base", KIND_NUM, NULL },
+			{ "size", KIND_NUM, NULL },
+			{ "type", KIND_MEM, NULL },
+		},
+		.args = { H },
+		.run = op_win32free,
+	}, {
+		.name = "prot",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "new", KIND_PAGE, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { PLACED, { "old", KIND_PAGE, NULL } },
+		.run = op_prot,
+	}, {
+		.name = "query",
+		.pos = { { "addr", KIND_NUM, NULL } },
+		.args = { H, P_NULL, LEN },
+		.outs = {
+			{ "ba", KIND_NUM, NULL },
+			{ "ab", KIND_NUM, NULL },
+			{ "ap", KIND_PAGE, NULL },
+			{ "rs", KIND_NUM, NULL },
+			{ "st", KIND_STATE, NULL },
+			{ "pr", KIND_PAGE, NULL },
+			{ "ty", KIND_TYPE, NULL },
+			{ "len", KIND_NUM, NULL },
+		},
+		.run = op_query,
+	}, {
+		.name = "region",
+		.pos = { { "addr", KIND_NUM, NULL } },
+		.args = { H, P_NULL, LEN },
+		.outs = {
+			{ "ab", KIND_NUM, NULL },
+			{ "ap", KIND_PAGE, NULL },
+			{ "rs", KIND_NUM, NULL },
+			{ "cs", KIND_NUM, NULL },
+			{ "rt", KIND_NUM, NULL },
+			{ "len", KIND_NUM, NULL },
+		},
+	}, {
+		.name = "imageinfo",
+		.pos = { { "addr", KIND_NUM, NULL } },
+		.args = { H, P_NULL, LEN },
+		.outs = { PLACED, { "flags", KIND_NUM, NULL }, { "len", KIND_NUM, NULL } },
+	}, {
+		.name = "wsx",
+		.pos = { { "addrs", KIND_WORD_OR_LIST, "none" } },
+		.args = { H, P_NULL, LEN },
+		.outs = {
+			{ "valid", KIND_LIST, NULL },
+			{ "prot", KIND_PAGE, NULL },
+			{ "shared", KIND_LIST, NULL },
+			{ "n", KIND_NUM, NULL },
+			{ "len", KIND_NUM, NULL },
+		},
+	}, {
+		.name = "rd",
+		.pos = { { "addr", KIND_NUM, NULL } },
+		.outs = { { "val", KIND_NUM, NULL } },
+		.run = op_rd,
+	}, {
+		.name = "wr",
+		.pos = { { "addr", KIND_NUM, NULL }, { "byte", KIND_BYTE, NULL } },
+		.run = op_wr,
+	}, {
+		.name = "wr4",
+		.pos = { { "addr", KIND_NUM, NULL }, { "dword", KIND_DWORD, NULL } },
+		.run = op_wr4,
+	}, {
+		.name = "wrstride",
+		.pos = {
+			{ "base", KIND_NUM, NULL },
+			{ "step", KIND_NUM, NULL },
+			{ "n", KIND_NUM, NULL },
+			{ "byte", KIND_BYTE, NULL },
+		},
+		.run = op_wrstride,
+	}, {
+		.name = "gww",
+		.pos = {
+			{ "base", KIND_NUM, NULL },
+			{ "size", KIND_NUM, NULL },
+			{ "count", KIND_NUM, NULL },
+			{ "flags", KIND_WATCH, NULL },
+		},
+		.args = { H, { "p", KIND_WORD, "nulladdr|nullcount|nullgran" } },
+		.outs = {
+			{ "list", KIND_LIST, NULL },
+			{ "n", KIND_NUM, NULL },
+			{ "gran", KIND_NUM, NULL },
+		},
+	}, {
+		.name = "rww",
+		.pos = { { "base", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
+		.args = { H },
+	}, {
+		.name = "lock",
+		.pos = { { "base", KIND_ADDR, NULL }, { "size", KIND_ADDR, NULL } },
+		.args = { H, P_NULL },
+		.outs = { PLACED },
+	}, {
+		.name = "unlock",
+		.pos = { { "base", KIND_ADDR, NULL }, { "size", KIND_ADDR, NULL } },
+		.args = { H, P_NULL },
+		.outs = { PLACED },
+	}, {
+		.name = "rdvm",
+		.pos = { { "remote", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
+		.args = { H, P_NULL, { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
+		.outs = { { "n", KIND_NUM, NULL } },
+	}, {
+		.name = "wrvm",
+		.pos = { { "remote", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
+		.args = { H, P_NULL, { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
+		.outs = { { "n", KIND_NUM, NULL } },
+	}, {
+		.name = "ralloc",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "type", KIND_MEM, NULL },
+			{ "prot", KIND_PAGE, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { ALLOCATED },
+	}, {
+		.name = "rprot",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "new", KIND_PAGE, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { PLACED, { "old", KIND_PAGE, NULL } },
+	}, {
+		.name = "mapview",
+		.pos = {
+			{ "base", KIND_ADDR, NULL },
+			{ "size", KIND_ADDR, NULL },
+			{ "flags", KIND_WORD_OR_MEM, "RESERVED_SECTION|FILE|same" },
+			{ "prot", KIND_PAGE, NULL },
+		},
+		.args = { H, P_NULL },
+		.outs = { ALLOCATED },
+	}, {
+		.name = "unmap",
+		.pos = { { "addr", KIND_NUM, NULL }, { "flags", KIND_MEM, NULL } },
+		.args = { H },
+		.run = op_unmap,
+	}, {
+		.name = "setvminfo",
+		.args = {
+			H,
+			{ "class", KIND_NUM, NULL },
+			{ "n", KIND_NUM, NULL },
+			{ "entries", KIND_WORD, "null" },
+			{ "entry", KIND_LIST, NULL },
+			{ "info", KIND_WORD_OR_NUM, "ok|null" },
+			{ "len", KIND_NUM, NULL },
+		},
+	}, {
+		.name = "setstack",
+		.pos = {
+			{ "base", KIND_NUM, NULL },
+			{ "limit", KIND_NUM, NULL },
+			{ "dealloc", KIND_NUM, NULL },
+		},
+	}, {
+		.name = "touchdown",
+		.pos = { { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
+	}, {
+		.name = "kread_pending",
+		.pos = { { "buf", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
+	}, {
+		.name = "kread_complete",
+		.pos = { { "n", KIND_NUM, NULL } },
+	},
+	{ }
+};
+
+const struct op *op_find(const char *name)
+{
+	const struct op *op;
+
+	for (op = ops; op->name; op++)
+		if (!strcmp(op->name, name))
+			return op;
+	return NULL;
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Running a vector. Each one gets a child process: it starts with an empty
+ * address space, a crash or a hang is its own, and everything it left is gone
+ * with it.
+ */
+#include "ntvec.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIMEOUT		20	/* seconds for a vector, all its rounds included */
+#define GRACE		10	/* more, before the parent gives up on the child */
+#define B_ROOM		(16ul << 20)
+#define TEXT_MAX	(4 * MSG_MAX)
+
+int main(int argc, char **argv);
+
+/* A place with 16 MiB free, found by reserving it for a moment. */
+static bool choose_b(uint64_t *b, char *text)
+{
+	NTSTATUS status = STATUS_SUCCESS;
+	uint64_t at;
+
+	for (at = 0x50000000; at < UINTPTR_MAX - B_ROOM; at += at < 0x7E000000 ? B_ROOM : 0x40000000) {
+		PVOID base = (PVOID)(uintptr_t)at;
+		SIZE_T size = B_ROOM, all = 0;
+
+		if (at > 0x2000000000ull)
+			break;
+		status = NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0, &size,
+						 MEM_RESERVE, PAGE_NOACCESS);
+		if (status != STATUS_SUCCESS)
+			continue;
+		status = NtFreeVirtualMemory(NtCurrentProcess(), &base, &all, MEM_RELEASE);
+		if (status != STATUS_SUCCESS)
+			break;
+		*b = at;
+		return true;
+	}
+	snprintf(text, TEXT_MAX, "no place for B: %s", status_name((uint32_t)status));
+	return false;
+}
+
+static bool env_init(struct env *env, bool uses_b, char *text)
+{
+	uint64_t kern = 1;
+	LIBNT_INFO info;
+	NTSTATUS status;
+
+	memset(env, 0, sizeof(*env));
+	memset(&info, 0xCC, sizeof(info));
+	status = LibntGetInfo(NtCurrentProcess(), &info);
+	if (status != STATUS_SUCCESS) {
+		snprintf(text, TEXT_MAX, "LibntGetInfo: %s", status_name((uint32_t)status));
+		return false;
+	}
+	env->appmax = info.MaximumAddress;
+	env->img = (uintptr_t)main & ~(uint64_t)0xFFF;
+
+	/* User space ends at a power of two where that is an address at all. */
+	while (kern && kern <= info.MaximumAddress)
+		kern <<= 1;
+	if (!kern || kern > UINTPTR_MAX)
+		kern = ((uint64_t)info.MaximumAddress | 0xFFFF) + 1;
+	if (!kern || kern > UINTPTR_MAX)
+		kern = UINTPTR_MAX & ~(uint64_t)0xFFFF;
+	env->kern = kern + 0xC8;
+
+	return !uses_b || choose_b(&env->b, text);
+}
+
+/* Releases what a round left, so that a vector can be repeated in one process. */
+static void sweep(void)
+{
+	MEMORY_BASIC_INFORMATION info;
+	LIBNT_INFO limits;
+	uintptr_t at;
+
+	if (LibntGetInfo(NtCurrentProcess(), &limits) != STATUS_SUCCESS || !limits.Regions)
+		return;
+	at = limits.MinimumAddress;
+	while (at <= limits.MaximumAddress) {
+		uintptr_t next;
+
+		if (NtQueryVirtualMemory(NtCurrentProcess(), (PVOID)at, MemoryBasicInformation,
+					 &info, sizeof(info), NULL) != STATUS_SUCCESS)
+			return;
+		next = at + info.RegionSize;
+		if (info.State != MEM_FREE && info.Type == MEM_PRIVATE) {
+			PVOID base = info.AllocationBase;
+			SIZE_T all = 0;
+
+			NtFreeVirtualMemory(NtCurrentProcess(), &base, &all, MEM_RELEASE);
+		}
+		if (next <= at)
+			return;
+		at = next;
+	}
+}
+
+/* The child's part. Leaves the explanation in @text (TEXT_MAX). */
+static enum verdict run_here(const struct vector *v, int contract, char *text)
+{
+	struct env fresh, env;
+	NTSTATUS status;
+
+	status = LibntSetContract(NtCurrentProcess(), (ULONG)contract);
+	if (status != STATUS_SUCCESS) {
+		snprintf(text, TEXT_MAX, "LibntSetContract: %s", status_name((uint32_t)status));
+		return FAILED;
+	}
+	if (!env_init(&fresh, v->uses_b, text))
+		return FAILED;
+
+	for (unsigned long round = 0; round < v->rounds; round++) {
+		env = fresh;
+		if (round)
+			sweep();
+		for (int i = 0; i < v->nr_steps; i++) {
+			const struct step *step = &v->steps[i];
+			struct outcome out = { .w32 = -1 };
+			char msg[MSG_MAX] = "";
+			enum verdict verdict;
+			int used = 0;
+
+			if (step->op->run(step, &env, &out))
+				verdict = check_step(step, &env, &out, msg);
+			else {
+				verdict = FAILED;
+				snprintf(msg, sizeof(msg), "%s", out.why);
+			}
+			if (verdict == PASSED)
+				continue;
+			if (verdict == ENDED)
+				break;
+			if (verdict == SKIPPED) {
+				snprintf(text, TEXT_MAX, "%s", msg);
+				return SKIPPED;
+			}
+			if (v->rounds > 1)
+				used = snprintf(text, TEXT_MAX, "round %lu, ", round + 1);
+			snprintf(text + used, (size_t)(TEXT_MAX - used), "step %d: %s: %s",
+				 i + 1, step->call, msg);
+			return FAILED;
+		}
+	}
+	return PASSED;
+}
+
+static void write_all(int fd, const char *text)
+{
+	size_t len = strlen(text);
+
+	while (len) {
+		ssize_t n = write(fd, text, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return;
+		text += n;
+		len -= (size_t)n;
+	}
+}
+
+static int64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
+
+/* Reads what the child says until it is gone or far too late. */
+static bool read_all(int fd, char *text, size_t room)
+{
+	int64_t deadline = now() + TIMEOUT + GRACE;
+	size_t have = 0;
+
+	for (;;) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int64_t left = deadline - now();
+		ssize_t n;
+
+		if (left <= 0)
+			return false;
+		if (poll(&p, 1, (int)left * 1000) <= 0)
+			continue;
+		n = read(fd, text + have, room - 1 - have);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			text[have] = '\0';
+			return true;
+		}
+		have += (size_t)n;
+	}
+}
+
+/* Forks. In the parent @fd is the end of a pipe to read from. */
+static pid_t start(int *fd)
+{
+	struct rlimit none = { 0, 0 };
+	int ends[2];
+	pid_t pid;
+
+	if (pipe(ends))
+		return -1;
+	fflush(stdout);
+	fflush(stderr);
+	pid = fork();
+	if (pid) {
+		close(ends[1]);
+		*fd = ends[0];
+		if (pid < 0)
+			close(ends[0]);
+		return pid;
+	}
+	close(ends[0]);
+	*fd = ends[1];
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setrlimit(RLIMIT_CORE, &none);
+	signal(SIGALRM, SIG_DFL);
+	alarm(TIMEOUT);
+	access_init();
+	return 0;
+}
+
+/* The wait status of a child, -1 if it cannot even be killed. */
+static int reap(pid_t pid, bool kill_it)
+{
+	struct timespec tenth = { 0, 100000000 };
+	int status;
+
+	if (kill_it)
+		kill(pid, SIGKILL);
+	for (int i = 0; i < 10 * GRACE; i++) {
+		pid_t got = waitpid(pid, &status, kill_it ? WNOHANG : 0);
+
+		if (got == pid)
+			return status;
+		if (got < 0 && errno != EINTR)
+			break;
+		nanosleep(&tenth, NULL);
+	}
+	return -1;
+}
+
+enum verdict run_vector(const struct vector *v, int contract, char **out)
+{
+	char text[TEXT_MAX] = "";
+	int fd, status;
+	bool spoke;
+	pid_t pid;
+
+	pid = start(&fd);
+	if (pid < 0) {
+		snprintf(text, sizeof(text), "fork: %s", strerror(errno));
+		*out = strdup(text);
+		return FAILED;
+	}
+	if (!pid) {
+		enum verdict verdict = run_here(v, contract, text);
+
+		write_all(fd, text);
+		_exit(verdict);
+	}
+
+	spoke = read_all(fd, text, sizeof(text));
+	close(fd);
+	status = reap(pid, !spoke);
+	if (status < 0)
+		snprintf(text, sizeof(text), "hangs and cannot be killed");
+	else if (!spoke || (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM))
+		snprintf(text, sizeof(text), "timed out after %d s", TIMEOUT);
+	else if (WIFSIGNALED(status))
+		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(status));
+	else if (WEXITSTATUS(status) == PASSED || WEXITSTATUS(status) == FAILED ||
+		 WEXITSTATUS(status) == SKIPPED) {
+		*out = strdup(text);
+		return (enum verdict)WEXITSTATUS(status);
+	} else
+		snprintf(text, sizeof(text), "the child exited with %d", WEXITSTATUS(status));
+	*out = strdup(text);
+	return FAILED;
+}
+
+uint32_t run_probe(void)
+{
+	char text[TEXT_MAX] = "";
+	uint32_t status;
+	LIBNT_INFO info;
+	pid_t pid;
+	int fd;
+
+	pid = start(&fd);
+	if (pid < 0)
+		return (uint32_t)STATUS_INSUFFICIENT_RESOURCES;
+	if (!pid) {
+		status = (uint32_t)LibntGetInfo(NtCurrentProcess(), &info);
+		snprintf(text, sizeof(text), "%u", status);
+		write_all(fd, text);
+		_exit(0);
+	}
+	if (!read_all(fd, text, sizeof(text)) || !*text)
+		snprintf(text, sizeof(text), "%u", (uint32_t)STATUS_UNSUCCESSFUL);
+	close(fd);
+	reap(pid, true);
+	return (uint32_t)strtoul(text, NULL, 10);
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Handles: what each of the four calls answers to one that is none, to one of
+ * another kind, to one with too few rights, to one of a process that is gone,
+ * and that all four work on a live process that sleeps in the kernel.
+ */
+#include "ntvm_test.h"
+#include <kselftest_harness.h>
+
+#include <sys/syscall.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_getfd
+#define SYS_pidfd_getfd 438
+#endif
+
+#define SIZE	(16 * P)
+
+/* The four calls on one committed page, with the same answer from each. */
+#define EXPECT_ALL_FOUR(want, h, p) do {					\
+	EXPECT_RES(want, p, P, do_alloc(h, (uintptr_t)(p), 0, P, MEM_COMMIT,	\
+					PAGE_READWRITE));			\
+	EXPECT_RES(want, p, P, do_protect(h, (uintptr_t)(p), P, PAGE_READONLY)); \
+	EXPECT_STATUS(want, do_query(h, (uintptr_t)(p)).status);		\
+	EXPECT_RES(want, p, P, do_free(h, (uintptr_t)(p), P, MEM_DECOMMIT));	\
+} while (0)
+
+TEST(what_is_no_handle_is_invalid_for_all_four)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	struct snap before, after;
+	int fd = dup(0);
+	HANDLE bad[6];
+	size_t i;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_LE(0, fd);
+	close(fd);
+	bad[0] = NULL;
+	bad[1] = LibntFdToHandle(fd);
+	bad[2] = LibntFdToHandle(123456);
+	bad[3] = (HANDLE)(uintptr_t)0xdeadbeef;
+	bad[4] = (HANDLE)(uintptr_t)-2;	/* the pseudo handle of a thread */
+	bad[5] = (HANDLE)(uintptr_t)0x4242424242424242;
+	before = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_ALL_FOUR(STATUS_INVALID_HANDLE, bad[i], p);
+		EXPECT_STATUS(STATUS_INVALID_HANDLE,
+			      LibntGetInfo(bad[i], &(LIBNT_INFO){ 0 }));
+		EXPECT_STATUS(STATUS_INVALID_HANDLE, LibntSetContract(bad[i], 1));
+	}
+	after = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	EXPECT_TRUE(snap_same(&before, &after));
+}
+
+TEST(another_kind_of_object_is_a_mismatch_for_all_four)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	struct snap before, after;
+	int fds[6];
+	size_t i;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_EQ(0, pipe(fds));
+	fds[2] = open("/dev/null", O_RDWR);
+	fds[3] = open("/", O_RDONLY);
+	fds[4] = open("/dev/ntvm", O_PATH);	/* a name, not the object */
+	fds[5] = syscall(SYS_pidfd_open, getpid(), 0);
+	before = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	for (i = 0; i < ARRAY_SIZE(fds); i++) {
+		ASSERT_LE(0, fds[i]);
+		if (i == 4) {
+			/* Linux itself says that an O_PATH file is no open file. */
+			NTSTATUS s = do_query(LibntFdToHandle(fds[i]), (uintptr_t)p).status;
+
+			EXPECT_TRUE(s == STATUS_INVALID_HANDLE || s == STATUS_OBJECT_TYPE_MISMATCH);
+			continue;
+		}
+		EXPECT_ALL_FOUR(STATUS_OBJECT_TYPE_MISMATCH, LibntFdToHandle(fds[i]), p);
+	}
+	after = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	EXPECT_TRUE(snap_same(&before, &after));
+}
+
+TEST(a_weaker_handle_is_denied_what_it_lacks)
+{
+	static const ULONG rights[] = {
+		NTVM_ACCESS_VM_OPERATION, NTVM_ACCESS_VM_READ, NTVM_ACCESS_VM_WRITE,
+		NTVM_ACCESS_QUERY, NTVM_ACCESS_QUERY_LIMITED,
+	};
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	struct snap before, after;
+	size_t i, j;
+
+	ASSERT_NE(NULL, p);
+	before = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	for (i = 0; i < ARRAY_SIZE(rights); i++) {
+		bool operates = rights[i] == NTVM_ACCESS_VM_OPERATION;
+		bool queries = rights[i] & (NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED);
+		NTSTATUS change = operates ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
+		HANDLE h = NULL, more = NULL;
+
+		ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, rights[i], &h));
+		ASSERT_NE(NULL, h);
+		EXPECT_EQ(rights[i], info_of(h).GrantedAccess);
+		EXPECT_RES(change, p, P, do_alloc(h, (uintptr_t)p, 0, P, MEM_COMMIT, PAGE_READWRITE));
+		EXPECT_RES(change, p, P, do_protect(h, (uintptr_t)p, P, PAGE_READWRITE));
+		EXPECT_STATUS(queries ? STATUS_SUCCESS : STATUS_ACCESS_DENIED,
+			      do_query(h, (uintptr_t)p).status);
+		EXPECT_STATUS(change, LibntSetContract(h, LIBNT_CONTRACT_DOCUMENTED));
+		if (!operates)
+			EXPECT_RES(change, p, P, do_free(h, (uintptr_t)p, P, MEM_DECOMMIT));
+		/* What it lacks cannot be had back from it. */
+		for (j = 0; j < ARRAY_SIZE(rights); j++) {
+			if (j == i)
+				continue;
+			EXPECT_STATUS(STATUS_ACCESS_DENIED,
+				      raw_duplicate(h, rights[i] | rights[j], &more));
+		}
+		EXPECT_STATUS(STATUS_ACCESS_DENIED, raw_duplicate(h, NTVM_ACCESS_ALL, &more));
+		EXPECT_STATUS(STATUS_SUCCESS, raw_duplicate(h, rights[i], &more));
+		EXPECT_EQ(rights[i], info_of(more).GrantedAccess);
+		EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+		EXPECT_STATUS(STATUS_SUCCESS, NtClose(more));
+	}
+	after = snap_of(ME, (uintptr_t)p, (uintptr_t)p + SIZE);
+	EXPECT_TRUE(snap_same(&before, &after));
+	EXPECT_EQ(NTVM_ACCESS_ALL, info_of(ME).GrantedAccess);
+}
+
+TEST(a_duplicate_is_close_on_exec_and_unknown_rights_are_refused)
+{
+	HANDLE h = NULL, none = NULL;
+
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_ALL, &h));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(LibntHandleToFd(h), F_GETFD));
+	EXPECT_FALSE(NT_SUCCESS(raw_duplicate(ME, NTVM_ACCESS_ALL | 0x80000000, &none)));
+	EXPECT_EQ(NULL, none);
+}
+
+TEST(closing_a_handle)
+{
+	HANDLE h = NULL;
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+
+	ASSERT_NE(NULL, p);
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_ALL, &h));
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+	EXPECT_ALL_FOUR(STATUS_INVALID_HANDLE, h, p);
+	EXPECT_STATUS(STATUS_INVALID_HANDLE, NtClose(h));
+	EXPECT_STATUS(STATUS_INVALID_HANDLE, NtClose(NULL));
+	/* The pseudo handle is never closed. */
+	NtClose(ME);
+	EXPECT_QUERY(p, p, PAGE_READWRITE, SIZE, MEM_COMMIT, PAGE_READWRITE);
+}
+
+/* --- a live process ----------------------------------------------------------- */
+
+/* Sends itself away, then obeys; answers each order with what it found. */
+enum { ORDER_EXIT, ORDER_READ, ORDER_WRITE, ORDER_STATE, ORDER_PAUSE };
+
+static uint64_t order(int sock, uint64_t what, uintptr_t address)
+{
+	uint64_t answer = ~0ull;
+
+	if (!child_tell(sock, what) || !child_tell(sock, address) || !child_hear(sock, &answer))
+		return ~0ull;
+	return answer;
+}
+
+static void wake(int signo)
+{
+	(void)signo;
+}
+
+static int obedient(int sock, void *arg)
+{
+	uint64_t what, address, answer;
+	struct probe pr;
+
+	(void)arg;
+	signal(SIGUSR1, wake);
+	if (!send_fd(sock, own_device()))
+		return 1;
+	while (child_hear(sock, &what) && what != ORDER_EXIT) {
+		if (!child_hear(sock, &address))
+			return 2;
+		answer = 0;
+		switch (what) {
+		case ORDER_READ:
+			pr = probe_read((void *)address);
+			answer = pr.signo ? 0x100 + pr.signo : pr.value;
+			break;
+		case ORDER_WRITE:
+			pr = probe_write((void *)address, 0x77);
+			answer = pr.signo ? 0x100 + pr.signo : pr.value;
+			break;
+		case ORDER_STATE:
+			answer = page_state((void *)address);
+			break;
+		case ORDER_PAUSE:
+			pause();
+			break;
+		}
+		if (!child_tell(sock, answer))
+			return 3;
+	}
+	return 0;
+}
+
+FIXTURE(live) {
+	struct child c;
+	HANDLE h;
+};
+
+FIXTURE_SETUP(live)
+{
+	ASSERT_TRUE(child_start(&self->c, obedient, NULL));
+	self->h = LibntFdToHandle(recv_fd(self->c.sock));
+	ASSERT_LE(0, LibntHandleToFd(self->h));
+}
+
+FIXTURE_TEARDOWN(live)
+{
+	child_tell(self->c.sock, ORDER_EXIT);
+	EXPECT_EQ(0, child_wait(&self->c));
+}
+
+TEST_F(live, all_four_work_while_it_sleeps_in_pause)
+{
+	uintptr_t p;
+	struct res r;
+	uint64_t word;
+
+	/* Asleep for good, until the signal at the end. */
+	ASSERT_TRUE(child_tell(self->c.sock, ORDER_PAUSE));
+	ASSERT_TRUE(child_tell(self->c.sock, 0));
+	ASSERT_TRUE(wait_asleep(self->c.pid));
+	r = do_alloc(self->h, 0, 0, SIZE, MEM_RESERVE, PAGE_READWRITE);
+	ASSERT_STATUS(STATUS_SUCCESS, r.status);
+	p = r.base;
+	EXPECT_EQ(0, p % G);
+	EXPECT_RES(STATUS_SUCCESS, p + P, 3 * P,
+		   do_alloc(self->h, p + P, 0, 3 * P, MEM_COMMIT, PAGE_READWRITE));
+	r = do_protect(self->h, p + 2 * P, P, PAGE_READONLY);
+	EXPECT_RES(STATUS_SUCCESS, p + 2 * P, P, r);
+	EXPECT_EQ(PAGE_READWRITE, r.old);
+	EXPECT_QUERY_H(self->h, p, p, PAGE_READWRITE, P, MEM_RESERVE, 0);
+	EXPECT_QUERY_H(self->h, p + P, p, PAGE_READWRITE, P, MEM_COMMIT, PAGE_READWRITE);
+	EXPECT_QUERY_H(self->h, p + 2 * P, p, PAGE_READWRITE, P, MEM_COMMIT, PAGE_READONLY);
+	EXPECT_RES(STATUS_SUCCESS, p + 3 * P, P,
+		   do_free(self->h, p + 3 * P, P, MEM_DECOMMIT));
+	EXPECT_EQ(1, info_of(self->h).Regions);
+	EXPECT_EQ(2 * P, info_of(self->h).CommittedBytes);
+	/* None of it is the caller's. */
+	EXPECT_EQ(0, info_of(ME).Regions);
+	kill(self->c.pid, SIGUSR1);
+	ASSERT_TRUE(child_hear(self->c.sock, &word));
+	EXPECT_EQ(0, order(self->c.sock, ORDER_READ, p + P));
+	EXPECT_EQ(0x77, order(self->c.sock, ORDER_WRITE, p + P));
+	EXPECT_EQ(0, order(self->c.sock, ORDER_READ, p + 2 * P));
+	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_WRITE, p + 2 * P));
+	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_READ, p + 3 * P));
+	EXPECT_EQ(MEM_COMMIT, order(self->c.sock, ORDER_STATE, p + P));
+	/* Take away what it has touched. */
+	EXPECT_RES(STATUS_SUCCESS, p + P, P, do_free(self->h, p + P, P, MEM_DECOMMIT));
+	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_READ, p + P));
+	EXPECT_RES(STATUS_SUCCESS, p + P, P,
+		   do_alloc(self->h, p + P, 0, P, MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_EQ(0, order(self->c.sock, ORDER_READ, p + P));
+	EXPECT_RES(STATUS_SUCCESS, p, SIZE, do_free(self->h, p, 0, MEM_RELEASE));
+	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_READ, p + P));
+	EXPECT_EQ(MEM_FREE, order(self->c.sock, ORDER_STATE, p + P));
+}
+
+TEST_F(live, executable_pages_in_another_process)
+{
+	uintptr_t p = do_alloc(self->h, 0, 0, SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE).base;
+
+	ASSERT_NE(0, p);
+	EXPECT_EQ(0x77, order(self->c.sock, ORDER_WRITE, p + 4 * P));
+	EXPECT_STATUS(STATUS_SUCCESS, do_protect(self->h, p + 4 * P, P, PAGE_EXECUTE_READ).status);
+	EXPECT_EQ(0x77, order(self->c.sock, ORDER_READ, p + 4 * P));
+	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_WRITE, p + 4 * P));
+	EXPECT_STATUS(STATUS_SUCCESS, do_protect(self->h, p + 4 * P, P, PAGE_READWRITE).status);
+	EXPECT_EQ(0x77, order(self->c.sock, ORDER_READ, p + 4 * P));
+	EXPECT_EQ(0x77, order(self->c.sock, ORDER_WRITE, p + 4 * P));
+}
+
+TEST_F(live, a_weak_handle_to_it_is_denied)
+{
+	HANDLE weak = NULL;
+
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(self->h, NTVM_ACCESS_QUERY_LIMITED, &weak));
+	EXPECT_RES(STATUS_ACCESS_DENIED, 0, G,
+		   do_alloc(weak, 0, 0, G, MEM_RESERVE, PAGE_READWRITE));
+	EXPECT_STATUS(STATUS_SUCCESS, do_query(weak, FIXED).status);
+	EXPECT_EQ(0, info_of(self->h).Regions);
+}
+
+TEST_F(live, by_pidfd_getfd_and_by_NtOpenProcess)
+{
+	OBJECT_ATTRIBUTES attributes = { .Length = sizeof(attributes) };
+	CLIENT_ID id = { .UniqueProcess = (HANDLE)(uintptr_t)self->c.pid };
+	HANDLE h = NULL;
+	uintptr_t p = do_alloc(self->h, 0, 0, SIZE, MEM_RESERVE, PAGE_READWRITE).base;
+	/* Its memory, not ours, although it holds a copy of our handle. */
+	uint8_t *mine = reserve(3 * G);
+
+	ASSERT_NE(0, p);
+	ASSERT_NE(NULL, mine);
+	ASSERT_STATUS(STATUS_SUCCESS,
+		      NtOpenProcess(&h, PROCESS_VM_OPERATION | PROCESS_QUERY_INFORMATION,
+				    &attributes, &id));
+	EXPECT_EQ(1, info_of(h).Regions);
+	EXPECT_EQ(SIZE, info_of(h).ReservedBytes);
+	EXPECT_STATUS(STATUS_SUCCESS, do_alloc(h, p, 0, P, MEM_COMMIT, PAGE_READWRITE).status);
+	EXPECT_QUERY_H(h, p, p, PAGE_READWRITE, P, MEM_COMMIT, PAGE_READWRITE);
+	EXPECT_EQ(0, order(self->c.sock, ORDER_READ, p));
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+	/* Only the right that was asked for. */
+	ASSERT_STATUS(STATUS_SUCCESS,
+		      NtOpenProcess(&h, PROCESS_QUERY_INFORMATION, &attributes, &id));
+	EXPECT_STATUS(STATUS_ACCESS_DENIED,
+		      do_alloc(h, p + P, 0, P, MEM_COMMIT, PAGE_READWRITE).status);
+	EXPECT_STATUS(STATUS_SUCCESS, do_query(h, p).status);
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+}
+
+TEST(NtOpenProcess_of_oneself)
+{
+	OBJECT_ATTRIBUTES attributes = { .Length = sizeof(attributes) };
+	CLIENT_ID id = { .UniqueProcess = (HANDLE)(uintptr_t)getpid() };
+	uint8_t *p = reserve(SIZE);
+	HANDLE h = NULL;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_STATUS(STATUS_SUCCESS, NtOpenProcess(&h, NTVM_ACCESS_ALL, &attributes, &id));
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      do_alloc(h, (uintptr_t)p, 0, P, MEM_COMMIT, PAGE_READWRITE).status);
+	EXPECT_QUERY(p, p, PAGE_READWRITE, P, MEM_COMMIT, PAGE_READWRITE);
+	/* No such process. */
+	id.UniqueProcess = (HANDLE)(uintptr_t)0x3fffff;
+	EXPECT_FALSE(NT_SUCCESS(NtOpenProcess(&h, NTVM_ACCESS_ALL, &attributes, &id)));
+}
+
+/* --- a dead process --------------------------------------------------------------- */
+
+static int dies(int sock, void *arg)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	uint64_t word;
+
+	(void)arg;
+	if (!p)
+		return 1;
+	memset(p, 1, SIZE);
+	send_fd(sock, own_device());
+	child_tell(sock, (uintptr_t)p);
+	child_hear(sock, &word);
+	return 0;
+}
+
+TEST(a_dead_process_is_terminating_for_all_four)
+{
+	struct child c;
+	uint64_t p;
+	HANDLE h;
+	int i;
+
+	ASSERT_TRUE(child_start(&c, dies, NULL));
+	h = LibntFdToHandle(recv_fd(c.sock));
+	ASSERT_TRUE(child_hear(c.sock, &p));
+	EXPECT_QUERY_H(h, p, p, PAGE_READWRITE, SIZE, MEM_COMMIT, PAGE_READWRITE);
+	ASSERT_TRUE(child_tell(c.sock, 1));
+	/* First as a zombie, then as nothing at all. */
+	EXPECT_TRUE(wait_until(5, do_query(h, p).status == STATUS_PROCESS_IS_TERMINATING));
+	for (i = 0; i < 2; i++) {
+		EXPECT_ALL_FOUR(STATUS_PROCESS_IS_TERMINATING, h, p);
+		EXPECT_RES(STATUS_PROCESS_IS_TERMINATING, 0, G,
+			   do_alloc(h, 0, 0, G, MEM_RESERVE, PAGE_READWRITE));
+		EXPECT_RES(STATUS_PROCESS_IS_TERMINATING, p, 0, do_free(h, p, 0, MEM_RELEASE));
+		EXPECT_STATUS(STATUS_PROCESS_IS_TERMINATING,
+			      LibntSetContract(h, LIBNT_CONTRACT_WINDOWS));
+		if (!i)
+			EXPECT_EQ(0, child_wait(&c));
+	}
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+}
+
+static int execs(int sock, void *arg)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	char number[16];
+	int keep = device_open(O_RDWR);
+
+	(void)arg;
+	if (!p || keep < 0)
+		return 1;
+	memset(p, 1, SIZE);
+	send_fd(sock, keep);
+	child_tell(sock, (uintptr_t)p);
+	/* Let both live through the exec. */
+	fcntl(keep, F_SETFD, 0);
+	fcntl(sock, F_SETFD, 0);
+	snprintf(number, sizeof(number), "%d", sock);
+	setenv("NTVM_TEST_SOCK", number, 1);
+	snprintf(number, sizeof(number), "%d", keep);
+	setenv("NTVM_TEST_KEEP", number, 1);
+	execl("/proc/self/exe", "test_handles", NULL);
+	return 2;
+}
+
+/* The program after the exec. */
+static void __attribute__((constructor)) after_exec(void)
+{
+	const char *sock_name = getenv("NTVM_TEST_SOCK"), *keep_name = getenv("NTVM_TEST_KEEP");
+	struct ntvm_query q = { .size = sizeof(q), .handle = NTVM_CURRENT_PROCESS };
+	struct ntvm_basic_info info;
+	uint64_t word;
+	int sock;
+
+	if (!sock_name || !keep_name)
+		return;
+	sock = atoi(sock_name);
+	child_tell(sock, info_of(ME).Regions);
+	/* The old file no longer speaks for the program that holds it. */
+	q.buffer = (uintptr_t)&info;
+	q.length = sizeof(info);
+	child_tell(sock, -raw(atoi(keep_name), NTVM_IOC_QUERY, &q));
+	q.handle = atoi(keep_name);
+	child_tell(sock, do_query(LibntFdToHandle(q.handle), FIXED).status);
+	child_hear(sock, &word);
+	_exit(0);
+}
+
+TEST(exec_revokes_a_handle)
+{
+	struct child c;
+	uint64_t p, regions, err, status;
+	HANDLE h;
+
+	ASSERT_TRUE(child_start(&c, execs, NULL));
+	h = LibntFdToHandle(recv_fd(c.sock));
+	ASSERT_TRUE(child_hear(c.sock, &p));
+	ASSERT_TRUE(child_hear(c.sock, &regions));
+	ASSERT_TRUE(child_hear(c.sock, &err));
+	ASSERT_TRUE(child_hear(c.sock, &status));
+	EXPECT_EQ(0, regions);
+	EXPECT_EQ(ESTALE, err);
+	EXPECT_STATUS(STATUS_PROCESS_IS_TERMINATING, (NTSTATUS)status);
+	/* The process lives, but the memory the handle is to does not. */
+	EXPECT_ALL_FOUR(STATUS_PROCESS_IS_TERMINATING, h, p);
+	child_tell(c.sock, 1);
+	EXPECT_EQ(0, child_wait(&c));
+}
+
+static int stale(int sock, void *arg)
+{
+	struct ntvm_info i = { .size = sizeof(i), .handle = NTVM_CURRENT_PROCESS };
+	int fd = *(int *)arg;
+
+	(void)sock;
+	if (raw(fd, NTVM_IOC_GET_INFO, &i) != -ESTALE)
+		return 1;
+	/* As a handle it is still one to the parent. */
+	if (info_of(LibntFdToHandle(fd)).Regions != 1)
+		return 2;
+	return info_of(ME).Regions == 0 ? 0 : 3;
+}
+
+TEST(a_fork_child_cannot_take_the_parents_file_for_its_own)
+{
+	int fd = device_open(O_RDWR);
+	uint8_t *p = reserve(SIZE);
+	struct child c;
+
+	ASSERT_LE(0, fd);
+	ASSERT_NE(NULL, p);
+	ASSERT_TRUE(child_start(&c, stale, &fd));
+	EXPECT_EQ(0, child_wait(&c));
+}
+
+static int killed_meanwhile(int sock, void *arg)
+{
+	(void)arg;
+	send_fd(sock, own_device());
+	for (;;)
+		pause();
+}
+
+TEST(a_process_killed_under_the_calls)
+{
+	int round, bad = 0;
+
+	for (round = 0; round < 10; round++) {
+		struct child c;
+		NTSTATUS status;
+		HANDLE h;
+		int i;
+
+		ASSERT_TRUE(child_start(&c, killed_meanwhile, NULL));
+		h = LibntFdToHandle(recv_fd(c.sock));
+		for (i = 0; i < 300; i++) {
+			struct res r = do_alloc(h, 0, 0, G, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+
+			status = r.status;
+			if (status == STATUS_SUCCESS)
+				status = do_free(h, r.base, 0, MEM_RELEASE).status;
+			if (status != STATUS_SUCCESS)
+				break;
+			if (i == 20 + round)
+				kill(c.pid, SIGKILL);
+		}
+		if (status != STATUS_PROCESS_IS_TERMINATING) {
+			TH_LOG("round %d: %s", round, status_name(status));
+			bad++;
+		}
+		EXPECT_EQ(128 + SIGKILL, child_wait(&c));
+		NtClose(h);
+	}
+	EXPECT_EQ(0, bad);
+}
+
+TEST_HARNESS_MAIN
