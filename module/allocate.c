@@ -35,16 +35,13 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 			return status;
 		p->shadow = shadow;
 	}
-	x = ntvm_extent_alloc(p);
+	x = ntvm_extent_alloc(p, pages, state);
 	if (!x)
 		return status;
-	ntvm_pages_init(&x->pages, pages, state);
-	r = ntvm_region_alloc(x);
-	if (!r)
-		goto err_put_extent;
+	r = &x->region;
 	if (!ntvm_ledger_charge(&p->ledger, charge)) {
 		status = NTVM_STATUS_COMMITMENT_LIMIT;
-		goto err_free_region;
+		goto err_free;
 	}
 	addr = ntvm_layout_reserve(p, x, range, ntvm_state_kind(state));
 	if (IS_ERR_VALUE(addr)) {
@@ -62,17 +59,14 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
 		goto err_uncharge;
 	}
-	ntvm_extent_put(x);	/* the region and the VMA have theirs */
 	range->start = r->start;
 	range->end = r->end;
 	return NTVM_STATUS_SUCCESS;
 
 err_uncharge:
 	ntvm_ledger_uncharge(&p->ledger, charge);
-err_free_region:
+err_free:
 	ntvm_region_free(r);
-err_put_extent:
-	ntvm_extent_put(x);
 	return status;
 }
 
@@ -106,7 +100,7 @@ again:
 	r = ntvm_regions_find(&p->regions, op->range.start);
 	if (!r && ntvm_foreign_type(p, op->range.start) & (NTVM_TYPE_MAPPED | NTVM_TYPE_IMAGE)) {
 		status = NTVM_STATUS_ALREADY_COMMITTED;
-	} else if (!ntvm_rules_protect_private(op->protect)) {
+	} else if (!state) {	/* not a protection that private memory may have */
 		status = NTVM_STATUS_INVALID_PAGE_PROTECTION;
 	} else if (!r || op->range.end > r->end) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;

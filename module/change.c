@@ -1,17 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Giving a range of committed pages one state: what commit and protect share.
+ * Changing the states of a range of pages: the steps that every operation
+ * takes (ntvm_span_*), and the whole of what commit and protect share.
  *
  * Everything that can fail comes first (charge, memory for the table, VMAs for
  * executable pages), then the page states change in one step, then what the
- * change took away is revoked. Called with the process lock; takes
- * ntvm_extent.lock.
+ * change took away is revoked. Called with the process lock; ntvm_change()
+ * takes ntvm_extent.lock.
  */
 #include <linux/mm.h>
 
 #include "ntvm.h"
 
-/* What the range holds before the change. */
+/**
+ * ntvm_span_set - step 1 of the revocation protocol
+ * @s: the span, prepared
+ * @state: what all its pages shall be
+ *
+ * Context: process context, may sleep.
+ */
+void ntvm_span_set(struct ntvm_span *s, u8 state)
+{
+	struct ntvm_extent *x = s->extent;
+
+	down_write(&x->fault_lock);
+	if (s->byte)
+		ntvm_pages_store(&x->pages, s->first, s->byte, state);
+	else
+		ntvm_pages_set(&x->pages, s->first, s->last, 0, state, &s->stash);
+	up_write(&x->fault_lock);
+}
+
+/* What a span holds before the change. */
 struct ntvm_survey {
 	unsigned long committed;	/* pages */
 	u8 first;			/* state of the first page */
@@ -19,43 +39,46 @@ struct ntvm_survey {
 	bool executable;		/* some page is executable now */
 };
 
-static void ntvm_survey(const struct ntvm_extent *x, unsigned long first, unsigned long last,
-			u8 state, struct ntvm_survey *s)
+static void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages, u8 state)
 {
-	unsigned long page, run_last;
+	if (!ntvm_state_committed(old))
+		return;
+	survey->committed += pages;
+	if ((ntvm_state_readable(old) && !ntvm_state_readable(state)) ||
+	    (ntvm_state_writable(old) && !ntvm_state_writable(state)))
+		survey->narrows = true;
+	if (ntvm_state_kind(old) != NTVM_KIND_PLAIN)
+		survey->executable = true;
+}
+
+static void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
+{
+	unsigned long page, last;
 	u8 old;
 
-	lockdep_assert_held(&x->lock);
-	s->first = ntvm_pages_get(&x->pages, first);
-	for (page = first; page <= last; page = run_last + 1) {
-		old = ntvm_pages_run(&x->pages, page, last, &run_last);
-		if (!ntvm_state_committed(old))
-			continue;
-		s->committed += run_last - page + 1;
-		if ((ntvm_state_readable(old) && !ntvm_state_readable(state)) ||
-		    (ntvm_state_writable(old) && !ntvm_state_writable(state)))
-			s->narrows = true;
-		if (ntvm_state_kind(old) != NTVM_KIND_PLAIN)
-			s->executable = true;
+	if (s->byte) {
+		survey->first = READ_ONCE(*s->byte);
+		ntvm_survey_run(survey, survey->first, 1, state);
+		return;
+	}
+	for (page = s->first; page <= s->last; page = last + 1) {
+		old = ntvm_pages_run(&s->extent->pages, page, s->last, &last);
+		if (page == s->first)
+			survey->first = old;
+		ntvm_survey_run(survey, old, last - page + 1, state);
+		cond_resched();
 	}
 }
 
-/**
- * ntvm_change_states - step 1 of the revocation protocol for any new state
- * @x: the extent, its lock held (or the process lock exclusively)
- * @first: first page
- * @last: last page
- * @state: what they shall be
- * @stash: has ntvm_pages_missing() nodes
- *
- * Context: process context, may sleep.
- */
-void ntvm_change_states(struct ntvm_extent *x, unsigned long first, unsigned long last,
-			u8 state, struct ntvm_stash *stash)
+/* Executable pages are about: VMAs first. Out of the way of everybody else. */
+static noinline u32 ntvm_change_kind(struct ntvm_op *op, struct ntvm_extent *x,
+				     enum ntvm_kind kind)
 {
-	down_write(&x->fault_lock);
-	ntvm_pages_set(&x->pages, first, last, 0, state, stash);
-	up_write(&x->fault_lock);
+	int err = ntvm_layout_kind(op->process, x, op->range.start, op->range.end, kind);
+
+	if (err == -EINTR)
+		op->err = err;
+	return ntvm_errno_status(err);
 }
 
 /**
@@ -74,52 +97,44 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 {
 	struct ntvm_process *p = op->process;
 	struct ntvm_extent *x = r->extent;
-	unsigned long first = ntvm_page(x, op->range.start);
-	unsigned long last = ntvm_page(x, op->range.end - 1);
-	struct ntvm_stash stash = NTVM_STASH_INIT;
-	struct ntvm_survey survey = {};
 	enum ntvm_kind kind = ntvm_state_kind(state);
+	struct ntvm_survey survey = {};
 	unsigned long charge;
-	u32 status = NTVM_STATUS_SUCCESS;
-	int err;
+	struct ntvm_span span;
+	u32 status;
 
 	mutex_lock(&x->lock);
-	ntvm_survey(x, first, last, state, &survey);
-	op->old = ntvm_rules_state_protect(survey.first);
-	charge = last - first + 1 - survey.committed;
-	if (charge && how == NTVM_CHANGE_PROTECT) {
-		status = NTVM_STATUS_NOT_COMMITTED;
-		goto out;
+	ntvm_span_init(&span, x, op->range.start, op->range.end);
+	ntvm_survey(&survey, &span, state);
+	charge = span.last - span.first + 1 - survey.committed;
+	if (how == NTVM_CHANGE_PROTECT) {
+		op->old = ntvm_rules_state_protect(survey.first);
+		status = charge ? NTVM_STATUS_NOT_COMMITTED :
+				  NTVM_STATUS_INVALID_PARAMETER_4;
+		if (charge || !ntvm_rules_protect_private(op->protect))
+			goto out;
 	}
-	if (!ntvm_rules_protect_private(op->protect)) {
-		status = NTVM_STATUS_INVALID_PARAMETER_4;
+	status = NTVM_STATUS_NO_MEMORY;
+	if (ntvm_span_prepare(&span))
 		goto out;
-	}
-	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last))) {
-		status = NTVM_STATUS_NO_MEMORY;
+	status = NTVM_STATUS_COMMITMENT_LIMIT;
+	if (!ntvm_ledger_charge(&p->ledger, charge))
 		goto out;
-	}
-	if (!ntvm_ledger_charge(&p->ledger, charge)) {
-		status = NTVM_STATUS_COMMITMENT_LIMIT;
-		goto out;
-	}
-	if (kind != NTVM_KIND_PLAIN || x->executable) {
-		err = ntvm_layout_kind(p, x, op->range.start, op->range.end, kind);
-		if (err) {
-			if (err == -EINTR)
-				op->err = err;
+	status = NTVM_STATUS_SUCCESS;
+	if (unlikely(kind != NTVM_KIND_PLAIN || x->executable)) {
+		status = ntvm_change_kind(op, x, kind);
+		if (status) {
 			ntvm_ledger_uncharge(&p->ledger, charge);
-			status = ntvm_errno_status(err);
 			goto out;
 		}
 	}
-	ntvm_change_states(x, first, last, state, &stash);
+	ntvm_span_set(&span, state);
 	if (survey.narrows)
 		ntvm_revoke(x, op->range.start, op->range.end);
 	if (survey.executable && kind == NTVM_KIND_PLAIN)
 		ntvm_layout_plain(p, x, r);
 out:
-	ntvm_stash_drop(&stash);
+	ntvm_span_drop(&span);
 	mutex_unlock(&x->lock);
 	return status;
 }

@@ -10,23 +10,37 @@
 static struct kmem_cache *ntvm_extent_cache;
 static struct kmem_cache *ntvm_region_cache;
 
+/* Locks are made with the slab and are free again whenever an extent is. */
+static void ntvm_extent_ctor(void *obj)
+{
+	struct ntvm_extent *x = obj;
+
+	mutex_init(&x->lock);
+	init_rwsem(&x->fault_lock);
+}
+
 /**
  * ntvm_extent_alloc - make an extent that maps nothing yet
  * @p: the process it will belong to
+ * @pages: how many it will have
+ * @state: what they are
  *
  * Context: process context, may sleep.
  * Return: the extent with one reference, or NULL.
  */
-struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p)
+struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long pages, u8 state)
 {
-	struct ntvm_extent *x = kmem_cache_zalloc(ntvm_extent_cache, GFP_KERNEL_ACCOUNT);
+	struct ntvm_extent *x = kmem_cache_alloc(ntvm_extent_cache, GFP_KERNEL_ACCOUNT);
 
 	if (!x)
 		return NULL;
 	refcount_set(&x->refs, 1);
 	x->process = p;
-	mutex_init(&x->lock);
-	init_rwsem(&x->fault_lock);
+	x->start = 0;
+	x->end = 0;
+	ntvm_pages_init(&x->pages, pages, state);
+	x->executable = false;
+	x->region.extent = x;
 	return x;
 }
 
@@ -54,20 +68,21 @@ void ntvm_extent_put(struct ntvm_extent *x)
 	if (!refcount_dec_and_test(&x->refs))
 		return;
 	ntvm_pages_destroy(&x->pages);
-	mutex_destroy(&x->lock);
 	kmem_cache_free(ntvm_extent_cache, x);
 }
 
 /**
- * ntvm_region_alloc - make a region, in no tree yet
- * @x: the extent it lies in; gets a reference
+ * ntvm_region_alloc - make another region for an extent, in no tree yet
+ * @x: the extent; gets a reference
+ *
+ * The first region of an extent is part of it and needs no memory.
  *
  * Context: process context, may sleep.
  * Return: the region, or NULL.
  */
 struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x)
 {
-	struct ntvm_region *r = kmem_cache_zalloc(ntvm_region_cache, GFP_KERNEL_ACCOUNT);
+	struct ntvm_region *r = kmem_cache_alloc(ntvm_region_cache, GFP_KERNEL_ACCOUNT);
 
 	if (r)
 		r->extent = ntvm_extent_get(x);
@@ -75,15 +90,18 @@ struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x)
 }
 
 /**
- * ntvm_region_free - destroy a region that is in no tree
+ * ntvm_region_free - drop a region that is in no tree, and its extent with it
  * @r: the region
  *
  * Context: process context.
  */
 void ntvm_region_free(struct ntvm_region *r)
 {
-	ntvm_extent_put(r->extent);
-	kmem_cache_free(ntvm_region_cache, r);
+	struct ntvm_extent *x = r->extent;
+
+	if (r != &x->region)
+		kmem_cache_free(ntvm_region_cache, r);
+	ntvm_extent_put(x);
 }
 
 /**
@@ -94,7 +112,7 @@ void ntvm_region_free(struct ntvm_region *r)
 int ntvm_extent_init(void)
 {
 	ntvm_extent_cache = kmem_cache_create("ntvm_extent", sizeof(struct ntvm_extent),
-					      0, SLAB_ACCOUNT, NULL);
+					      0, SLAB_ACCOUNT, ntvm_extent_ctor);
 	if (!ntvm_extent_cache)
 		return -ENOMEM;
 	ntvm_region_cache = kmem_cache_create("ntvm_region", sizeof(struct ntvm_region),

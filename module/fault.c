@@ -279,17 +279,25 @@ static int ntvm_vma_mremap(struct vm_area_struct *vma)
 }
 
 /**
- * ntvm_fault_install - make a fresh VMA one of ours
- * @vma: the VMA; its flags and offset are set
- * @x: what it maps; learns its bounds from its first VMA
- * @shmem_ops: shmem's hooks for it
+ * ntvm_fault_ready - are shmem's hooks known already?
  *
- * The copy of shmem's hooks keeps NUMA policy and whatever later kernels add.
- *
- * Context: mmap lock held for writing.
+ * Context: any.
+ * Return: false: ntvm_fault_init() is due before the first VMA.
  */
-void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x,
-			const struct vm_operations_struct *shmem_ops)
+bool ntvm_fault_ready(void)
+{
+	return smp_load_acquire(&ntvm_shmem_ops);	/* pairs with ntvm_fault_init() */
+}
+
+/**
+ * ntvm_fault_init - learn shmem's hooks
+ * @shmem_ops: what shmem put into a VMA
+ *
+ * The copy of them keeps NUMA policy and whatever later kernels add.
+ *
+ * Context: any.
+ */
+void ntvm_fault_init(const struct vm_operations_struct *shmem_ops)
 {
 	spin_lock(&ntvm_vm_ops_lock);
 	if (!ntvm_shmem_ops) {
@@ -304,10 +312,21 @@ void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x,
 		ntvm_vm_ops.map_pages = ntvm_map_pages;
 		ntvm_vm_ops.page_mkwrite = ntvm_page_mkwrite;
 		ntvm_vm_ops.access = ntvm_access;
-		ntvm_shmem_ops = shmem_ops;
+		/* Pairs with ntvm_fault_ready(). */
+		smp_store_release(&ntvm_shmem_ops, shmem_ops);
 	}
 	spin_unlock(&ntvm_vm_ops_lock);
+}
 
+/**
+ * ntvm_fault_install - make a fresh VMA one of ours
+ * @vma: the VMA; its flags and offset are set
+ * @x: what it maps; learns its bounds from its first VMA
+ *
+ * Context: mmap lock held for writing.
+ */
+void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x)
+{
 	if (!x->end) {
 		x->start = vma->vm_start;
 		x->end = vma->vm_end;

@@ -26,10 +26,10 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		       unsigned long start, unsigned long end, bool unmap)
 {
 	struct ntvm_extent *x = r->extent;
-	unsigned long first = ntvm_page(x, start), last = ntvm_page(x, end - 1);
+	bool last = start == x->start && end == x->end;
 	unsigned long old_end = r->end, committed;
-	struct ntvm_stash stash = NTVM_STASH_INIT;
 	struct ntvm_region *tail = NULL;
+	struct ntvm_span span;
 	int err = -ENOMEM;
 
 	lockdep_assert_held_write(&p->lock);
@@ -38,18 +38,21 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		if (!tail)
 			return err;
 	}
-	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last)))
+	ntvm_span_init(&span, x, start, end);
+	/* An extent that is released whole is never asked for a state again. */
+	if (!last && ntvm_span_prepare(&span))
 		goto err;
 	if (unmap) {
 		err = ntvm_layout_unmap(p, start, end);
 		if (err)
 			goto err;
 	}
-	committed = ntvm_pages_committed(&x->pages, first, last);
-	ntvm_change_states(x, first, last, 0, &stash);
+	committed = ntvm_span_committed(&span);
+	if (!last)
+		ntvm_span_set(&span, 0);
 	ntvm_shadow_punch(p, start, end);
 	ntvm_ledger_uncharge(&p->ledger, committed);
-	ntvm_stash_drop(&stash);
+	ntvm_span_drop(&span);
 
 	if (start == r->start && end == r->end) {
 		ntvm_regions_remove(&p->regions, r);
@@ -70,7 +73,7 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 err:
 	if (tail)
 		ntvm_region_free(tail);
-	ntvm_stash_drop(&stash);
+	ntvm_span_drop(&span);
 	return err;
 }
 
@@ -114,27 +117,26 @@ static u32 ntvm_decommit(struct ntvm_op *op, struct ntvm_region *r)
 {
 	struct ntvm_process *p = op->process;
 	struct ntvm_extent *x = r->extent;
-	unsigned long first = ntvm_page(x, op->range.start);
-	unsigned long last = ntvm_page(x, op->range.end - 1);
-	struct ntvm_stash stash = NTVM_STASH_INIT;
 	u32 status = NTVM_STATUS_SUCCESS;
 	unsigned long committed;
+	struct ntvm_span span;
 
 	mutex_lock(&x->lock);
-	committed = ntvm_pages_committed(&x->pages, first, last);
+	ntvm_span_init(&span, x, op->range.start, op->range.end);
+	committed = ntvm_span_committed(&span);
 	if (!committed)
 		goto out;
-	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last))) {
+	if (ntvm_span_prepare(&span)) {
 		status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 		goto out;
 	}
-	ntvm_change_states(x, first, last, 0, &stash);
+	ntvm_span_set(&span, 0);
 	ntvm_shadow_punch(p, op->range.start, op->range.end);
 	ntvm_ledger_uncharge(&p->ledger, committed);
 	if (x->executable)
 		ntvm_layout_plain(p, x, r);
-	ntvm_stash_drop(&stash);
 out:
+	ntvm_span_drop(&span);
 	mutex_unlock(&x->lock);
 	return status;
 }

@@ -86,15 +86,20 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 		addr = round_down(mas.last + 1 - len, NTVM_GRANULARITY);
 		if (addr < lowest)
 			break;
-		vma = find_vma(mm, addr);
-		if (!vma)
+		vma = mas_next(&mas, ULONG_MAX);
+		if (vma && (vma->vm_flags & VM_GROWSDOWN)) {
+			top = max(vma->vm_start, NTVM_STACK_GAP) - NTVM_STACK_GAP;
+			if (addr + len > top) {
+				limit = top;
+				continue;
+			}
+		}
+		if (slack)
 			return addr;
-		top = vma->vm_start;
-		if (vma->vm_flags & VM_GROWSDOWN)
-			top = top > NTVM_STACK_GAP ? top - NTVM_STACK_GAP : 0;
-		if (addr + len <= top)
+		vma = find_vma(mm, addr);	/* aligning may have left the hole */
+		if (!vma || addr + len <= vma->vm_start)
 			return addr;
-		limit = top;
+		limit = vma->vm_start;
 	}
 	return -ENOMEM;
 }

@@ -10,8 +10,10 @@
  * is, and an idle credit is given back after a moment: Committed_AS then says
  * what is committed, exactly.
  *
- * Takes ntvm_ledger.lock, and below it the file's i_rwsem. May not be called
- * under the mmap_lock.
+ * The credit, what is charged and not committed, is an atomic: commits that it
+ * covers, and decommits that do not let it grow much, touch nothing else. All
+ * else takes ntvm_ledger.lock, and below it the file's i_rwsem. May not be
+ * called under the mmap_lock.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -20,6 +22,7 @@
 #include "ntvm.h"
 
 #define NTVM_LEDGER_CHUNK	32ul		/* pages charged ahead */
+#define NTVM_LEDGER_MOST	128l		/* credit that small decommits build up */
 #define NTVM_LEDGER_TRIM	(HZ / 50)	/* an idle credit is returned after this */
 
 struct ntvm_resize {
@@ -61,14 +64,32 @@ static int ntvm_ledger_resize(struct ntvm_ledger *l, unsigned long pages)
 	return r.err;
 }
 
+/* Size the file so that @credit is left over from what is charged and free now. */
+static void ntvm_ledger_shrink(struct ntvm_ledger *l, unsigned long credit)
+{
+	unsigned long free;
+
+	lockdep_assert_held(&l->lock);
+	free = atomic_long_xchg(&l->credit, 0);
+	if (free > credit && !ntvm_ledger_resize(l, l->charged - (free - credit)))
+		free = credit;
+	/* A shrink that fails leaves a credit, which the next one settles. */
+	atomic_long_add(free, &l->credit);
+}
+
 static void ntvm_ledger_trim(struct work_struct *work)
 {
 	struct ntvm_ledger *l = container_of(to_delayed_work(work), struct ntvm_ledger, trim);
 
 	mutex_lock(&l->lock);
-	if (l->charged > l->committed)
-		ntvm_ledger_resize(l, l->committed);
+	ntvm_ledger_shrink(l, 0);
 	mutex_unlock(&l->lock);
+}
+
+static void ntvm_ledger_trim_later(struct ntvm_ledger *l)
+{
+	if (!delayed_work_pending(&l->trim))
+		queue_delayed_work(ntvm_wq, &l->trim, NTVM_LEDGER_TRIM);
 }
 
 /**
@@ -101,6 +122,50 @@ void ntvm_ledger_exit(struct ntvm_ledger *l)
 }
 
 /**
+ * ntvm_ledger_committed - what is committed
+ * @l: the ledger
+ *
+ * Context: process context, may sleep.
+ * Return: pages.
+ */
+unsigned long ntvm_ledger_committed(struct ntvm_ledger *l)
+{
+	unsigned long committed;
+
+	mutex_lock(&l->lock);
+	committed = l->charged - atomic_long_read(&l->credit);
+	mutex_unlock(&l->lock);
+	return committed;
+}
+
+/* The credit does not cover @pages: charge the rest, small ones with a chunk ahead. */
+static noinline bool ntvm_ledger_grow(struct ntvm_ledger *l, unsigned long pages)
+{
+	unsigned long ahead = pages < NTVM_LEDGER_CHUNK ? NTVM_LEDGER_CHUNK : 0;
+	unsigned long free, need;
+	bool ok = true;
+
+	mutex_lock(&l->lock);
+	free = atomic_long_xchg(&l->credit, 0);
+	if (free < pages) {
+		need = pages - free;
+		if (ahead && !ntvm_ledger_resize(l, l->charged + need + ahead))
+			free = pages + ahead;
+		else if (!ntvm_ledger_resize(l, l->charged + need))
+			free = pages;
+		else
+			ok = false;
+	}
+	if (ok)
+		free -= pages;
+	atomic_long_add(free, &l->credit);
+	if (free)
+		ntvm_ledger_trim_later(l);
+	mutex_unlock(&l->lock);
+	return ok;
+}
+
+/**
  * ntvm_ledger_charge - charge pages that are about to be committed
  * @l: the ledger
  * @pages: how many
@@ -110,24 +175,13 @@ void ntvm_ledger_exit(struct ntvm_ledger *l)
  */
 bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
 {
-	unsigned long want;
-	bool ok = true;
+	long credit = atomic_long_read(&l->credit);
 
-	if (!pages)
-		return true;
-	mutex_lock(&l->lock);
-	want = l->committed + pages;
-	if (want > l->charged) {
-		if (pages < NTVM_LEDGER_CHUNK &&
-		    !ntvm_ledger_resize(l, want + NTVM_LEDGER_CHUNK))
-			mod_delayed_work(ntvm_wq, &l->trim, NTVM_LEDGER_TRIM);
-		else
-			ok = !ntvm_ledger_resize(l, want);
-	}
-	if (ok)
-		l->committed = want;
-	mutex_unlock(&l->lock);
-	return ok;
+	do {
+		if (credit < (long)pages)
+			return ntvm_ledger_grow(l, pages);
+	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
+	return true;
 }
 
 /**
@@ -141,13 +195,10 @@ void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages)
 {
 	if (!pages)
 		return;
-	mutex_lock(&l->lock);
-	l->committed -= pages;
-	/* A shrink that fails leaves a credit, which the next change settles. */
-	if (l->charged - l->committed > 2 * NTVM_LEDGER_CHUNK)
-		ntvm_ledger_resize(l, pages < NTVM_LEDGER_CHUNK ?
-				   l->committed + NTVM_LEDGER_CHUNK : l->committed);
-	if (l->charged > l->committed && !delayed_work_pending(&l->trim))
-		mod_delayed_work(ntvm_wq, &l->trim, NTVM_LEDGER_TRIM);
-	mutex_unlock(&l->lock);
+	if (atomic_long_add_return(pages, &l->credit) > NTVM_LEDGER_MOST) {
+		mutex_lock(&l->lock);
+		ntvm_ledger_shrink(l, pages < NTVM_LEDGER_CHUNK ? NTVM_LEDGER_CHUNK : 0);
+		mutex_unlock(&l->lock);
+	}
+	ntvm_ledger_trim_later(l);
 }

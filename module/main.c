@@ -58,7 +58,7 @@ static void ntvm_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "ntvm-contract:\t%u\n", READ_ONCE(p->contract));
 	seq_printf(m, "ntvm-reserved:\t%lu kB\n", READ_ONCE(p->regions.bytes) >> 10);
 	seq_printf(m, "ntvm-committed:\t%lu kB\n",
-		   READ_ONCE(p->ledger.committed) << (PAGE_SHIFT - 10));
+		   ntvm_ledger_committed(&p->ledger) << (PAGE_SHIFT - 10));
 	seq_printf(m, "ntvm-regions:\t%lu\n", READ_ONCE(p->regions.nr));
 }
 #endif

@@ -44,17 +44,17 @@ struct ntvm_extent;
 
 /**
  * struct ntvm_ledger - commit charge of a process, kept with the kernel's own
- * @lock: protects the rest
+ * @lock: protects @charged
  * @file: unlinked tmpfs file; its size is what the kernel has charged
- * @charged: pages charged, @committed plus a small credit
- * @committed: pages committed
+ * @charged: pages charged (@lock)
+ * @credit: pages of those that are not committed
  * @trim: gives an idle credit back
  */
 struct ntvm_ledger {
 	struct mutex lock;
 	struct file *file;
 	unsigned long charged;
-	unsigned long committed;
+	atomic_long_t credit;
 	struct delayed_work trim;
 };
 
@@ -89,6 +89,7 @@ struct ntvm_layout {
  * @contract: NTVM_CONTRACT_* (one word, read and written as such)
  * @ledger: commit charge
  * @layout: see struct ntvm_layout
+ * @space: bounds that arguments are judged by (invariant after init)
  * @stale: somebody else unmapped VMAs of ours: look before the next use
  * @sync_work: looks, also when no next use comes; holds a reference
  * @release_work: destroys the object outside the context of the last put
@@ -106,6 +107,7 @@ struct ntvm_process {
 	u32 contract;
 	struct ntvm_ledger ledger;
 	struct ntvm_layout layout;
+	struct ntvm_space space;
 	bool stale;
 	struct work_struct sync_work;
 	struct work_struct release_work;
@@ -123,6 +125,7 @@ struct ntvm_process {
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
  *	   guard page, under @fault_lock alone)
  * @executable: VMAs other than the plain kind exist (process lock)
+ * @region: what it was reserved for
  *
  * A region and its extent are one to one until a part of the region is
  * released: then the regions that remain share the extent.
@@ -136,6 +139,7 @@ struct ntvm_extent {
 	struct rw_semaphore fault_lock;
 	struct ntvm_pages pages;
 	bool executable;
+	struct ntvm_region region;
 };
 
 /**
@@ -197,15 +201,52 @@ struct ntvm_process *ntvm_process_open(void);
 struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
 void ntvm_process_put(struct ntvm_process *p);
 void ntvm_process_poke(struct ntvm_process *p);
-void ntvm_process_space(const struct ntvm_process *p, struct ntvm_space *space);
-u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive);
-void ntvm_process_unlock(struct ntvm_process *p, bool exclusive);
+u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive);
 int ntvm_process_init(void);
 void ntvm_process_exit(void);
 extern struct workqueue_struct *ntvm_wq;
 
+/**
+ * ntvm_process_lock - take the process lock for an operation
+ * @p: the process; its mm is kept alive by the caller
+ * @exclusive: see the lock order
+ *
+ * Brings the region tree up to date with what outsiders unmapped.
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the lock held, or NTVM_STATUS_PROCESS_IS_TERMINATING.
+ */
+static inline u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive)
+{
+	if (!exclusive) {
+		down_read(&p->lock);
+		if (likely(!READ_ONCE(p->stale) && !p->dead))
+			return 0;
+		up_read(&p->lock);
+	} else {
+		down_write(&p->lock);
+		if (likely(!READ_ONCE(p->stale) && !p->dead))
+			return 0;
+		up_write(&p->lock);
+	}
+	return ntvm_process_lock_slow(p, exclusive);
+}
+
+/**
+ * ntvm_process_unlock - undo ntvm_process_lock()
+ * @p: the process
+ * @exclusive: as it was taken
+ */
+static inline void ntvm_process_unlock(struct ntvm_process *p, bool exclusive)
+{
+	if (exclusive)
+		up_write(&p->lock);
+	else
+		up_read(&p->lock);
+}
+
 /* extent.c */
-struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p);
+struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long pages, u8 state);
 struct ntvm_extent *ntvm_extent_get(struct ntvm_extent *x);
 void ntvm_extent_put(struct ntvm_extent *x);
 struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x);
@@ -241,8 +282,9 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
 u32 ntvm_errno_status(long err);
 
 /* fault.c */
-void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x,
-			const struct vm_operations_struct *shmem_ops);
+bool ntvm_fault_ready(void);
+void ntvm_fault_init(const struct vm_operations_struct *shmem_ops);
+void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x);
 bool ntvm_fault_is_ours(const struct vm_area_struct *vma);
 void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end);
 
@@ -251,6 +293,7 @@ int ntvm_ledger_init(struct ntvm_ledger *l);
 void ntvm_ledger_exit(struct ntvm_ledger *l);
 bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
+unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
 
 /* Operations: allocate.c, free.c, protect.c, query.c */
 
@@ -286,8 +329,85 @@ enum ntvm_change_how {
 /* change.c */
 u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state,
 		enum ntvm_change_how how);
-void ntvm_change_states(struct ntvm_extent *x, unsigned long first, unsigned long last,
-			u8 state, struct ntvm_stash *stash);
+
+/**
+ * struct ntvm_span - pages of an extent that an operation changes
+ * @extent: the extent
+ * @first: first page
+ * @last: last page
+ * @byte: where a single page's state is stored by itself, else NULL
+ * @stash: memory for the change
+ */
+struct ntvm_span {
+	struct ntvm_extent *extent;
+	unsigned long first;
+	unsigned long last;
+	u8 *byte;
+	struct ntvm_stash stash;
+};
+
+/**
+ * ntvm_span_init - name the pages that an operation will change
+ * @s: the span
+ * @x: the extent, its lock held or the process lock exclusively
+ * @start: first byte, page aligned
+ * @end: first byte behind it
+ *
+ * Context: any.
+ */
+static inline void ntvm_span_init(struct ntvm_span *s, struct ntvm_extent *x,
+				  unsigned long start, unsigned long end)
+{
+	s->extent = x;
+	s->first = ntvm_page(x, start);
+	s->last = ntvm_page(x, end - 1);
+	s->byte = s->first == s->last ? ntvm_pages_byte(&x->pages, s->first) : NULL;
+	s->stash.list = NULL;
+	s->stash.nr = 0;
+}
+
+/**
+ * ntvm_span_prepare - see to it that the change cannot fail
+ * @s: the span
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM; ntvm_span_drop() is due either way.
+ */
+static inline int ntvm_span_prepare(struct ntvm_span *s)
+{
+	if (s->byte)
+		return 0;
+	return ntvm_stash_fill(&s->stash,
+			       ntvm_pages_missing(&s->extent->pages, s->first, s->last));
+}
+
+/**
+ * ntvm_span_drop - free what the preparation has left over
+ * @s: the span
+ *
+ * Context: process context.
+ */
+static inline void ntvm_span_drop(struct ntvm_span *s)
+{
+	if (s->stash.list)
+		ntvm_stash_drop(&s->stash);
+}
+
+/**
+ * ntvm_span_committed - count committed pages
+ * @s: the span
+ *
+ * Context: process context.
+ * Return: how many there are.
+ */
+static inline unsigned long ntvm_span_committed(const struct ntvm_span *s)
+{
+	if (s->byte)
+		return ntvm_state_committed(READ_ONCE(*s->byte));
+	return ntvm_pages_committed(&s->extent->pages, s->first, s->last);
+}
+
+void ntvm_span_set(struct ntvm_span *s, u8 state);
 
 u32 ntvm_allocate(struct ntvm_op *op);
 u32 ntvm_free(struct ntvm_op *op);

@@ -65,6 +65,8 @@ unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
 				   unsigned long first, unsigned long last);
 unsigned int ntvm_pages_missing(const struct ntvm_pages *t,
 				unsigned long first, unsigned long last);
+u8 *ntvm_pages_byte(const struct ntvm_pages *t, unsigned long page);
+void ntvm_pages_store(struct ntvm_pages *t, unsigned long page, u8 *byte, u8 value);
 int ntvm_stash_fill(struct ntvm_stash *s, unsigned int nr);
 void ntvm_stash_drop(struct ntvm_stash *s);
 void ntvm_pages_set(struct ntvm_pages *t, unsigned long first, unsigned long last,

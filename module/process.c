@@ -10,7 +10,6 @@
  * gives up everything, even if somebody else still holds a handle.
  */
 #include <linux/file.h>
-#include <linux/compat.h>
 #include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
@@ -79,6 +78,10 @@ struct ntvm_process *ntvm_process_open(void)
 	p->mm = current->mm;
 	mmgrab(p->mm);
 	p->pid = get_task_pid(current, PIDTYPE_TGID);
+	/* The 64 KiB at either end of user space are never handed out (Windows). */
+	p->space.min = NTVM_GRANULARITY;
+	p->space.user_end = p->mm->task_size;
+	p->space.end = round_down(p->space.user_end, NTVM_GRANULARITY) - NTVM_GRANULARITY;
 	init_rwsem(&p->lock);
 	ntvm_regions_init(&p->regions);
 	xa_init_flags(&p->hits, XA_FLAGS_ACCOUNT);
@@ -139,7 +142,7 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 		ntvm_regions_remove(&p->regions, r);
 		ntvm_region_free(r);
 	}
-	ntvm_ledger_uncharge(&p->ledger, READ_ONCE(p->ledger.committed));
+	ntvm_ledger_uncharge(&p->ledger, ntvm_ledger_committed(&p->ledger));
 	shadow = p->shadow;
 	p->shadow = NULL;
 	p->dead = true;
@@ -243,23 +246,15 @@ void ntvm_process_poke(struct ntvm_process *p)
 }
 
 /**
- * ntvm_process_lock - take the process lock for an operation
- * @p: the process; its mm is kept alive by the caller
- * @exclusive: see the lock order
- *
- * Brings the region tree up to date with what outsiders unmapped.
+ * ntvm_process_lock_slow - the rest of ntvm_process_lock()
+ * @p: the process
+ * @exclusive: see there
  *
  * Context: process context, may sleep.
- * Return: 0 with the lock held, or NTVM_STATUS_PROCESS_IS_TERMINATING.
+ * Return: as ntvm_process_lock().
  */
-u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive)
+u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive)
 {
-	if (!exclusive) {
-		down_read(&p->lock);
-		if (likely(!READ_ONCE(p->stale) && !p->dead))
-			return 0;
-		up_read(&p->lock);
-	}
 	down_write(&p->lock);
 	if (p->dead) {
 		up_write(&p->lock);
@@ -270,36 +265,6 @@ u32 ntvm_process_lock(struct ntvm_process *p, bool exclusive)
 	if (!exclusive)
 		downgrade_write(&p->lock);
 	return 0;
-}
-
-/**
- * ntvm_process_unlock - undo ntvm_process_lock()
- * @p: the process
- * @exclusive: as it was taken
- */
-void ntvm_process_unlock(struct ntvm_process *p, bool exclusive)
-{
-	if (exclusive)
-		up_write(&p->lock);
-	else
-		up_read(&p->lock);
-}
-
-/**
- * ntvm_process_space - the bounds that arguments are judged by
- * @p: the process
- * @space: out
- *
- * The 64 KiB at either end of user space are never handed out (Windows).
- *
- * Context: any.
- */
-void ntvm_process_space(const struct ntvm_process *p, struct ntvm_space *space)
-{
-	space->min = NTVM_GRANULARITY;
-	space->user_end = p->mm->task_size;
-	space->end = round_down(space->user_end, NTVM_GRANULARITY) - NTVM_GRANULARITY;
-	space->mask_ok = !in_compat_syscall();
 }
 
 /**

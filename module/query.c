@@ -94,7 +94,7 @@ static bool ntvm_foreign_at(struct ntvm_process *p, unsigned long addr, struct n
 				ntvm_foreign_file(p->mm, vma, f);
 		}
 	} else {
-		f->end = vma ? vma->vm_start : p->mm->task_size;
+		f->end = vma ? vma->vm_start : p->space.user_end;
 	}
 	mmap_read_unlock(p->mm);
 	return mapped;

@@ -15,13 +15,11 @@
  * @min: lowest address that a region may have, granularity aligned
  * @end: first address that no region may cover, granularity aligned
  * @user_end: first address above user space
- * @mask_ok: zero_bits may be a mask (false for 32-bit callers)
  */
 struct ntvm_space {
 	unsigned long min;
 	unsigned long end;
 	unsigned long user_end;
-	bool mask_ok;
 };
 
 /**

@@ -73,13 +73,16 @@ static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (!ntvm_layout_ours(p))
 		return -EPERM;
-	ops = ntvm_shmem_vm_ops(ntvm_shmem_fops, file, vma);
-	if (!ops)
-		return -ENOMEM;
+	if (!ntvm_fault_ready()) {
+		ops = ntvm_shmem_vm_ops(ntvm_shmem_fops, file, vma);
+		if (!ops)
+			return -ENOMEM;
+		ntvm_fault_init(ops);
+	}
 	vma->vm_pgoff = ntvm_shadow_pgoff(vma->vm_start);
 	ntvm_vma_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP |
 				VM_MIXEDMAP | VM_NOHUGEPAGE);
-	ntvm_fault_install(vma, p->layout.extent, ops);
+	ntvm_fault_install(vma, p->layout.extent);
 	return 0;
 }
 
@@ -132,10 +135,14 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
  */
 bool ntvm_shadow_resident(struct ntvm_process *p, unsigned long start, unsigned long end)
 {
+	struct xarray *pages = &p->shadow->f_mapping->i_pages;
 	unsigned long index = ntvm_shadow_pgoff(start);
 
-	return xa_find(&p->shadow->f_mapping->i_pages, &index,
-		       ntvm_shadow_pgoff(end) - 1, XA_PRESENT);
+	if (xa_empty(pages))
+		return false;
+	if (end - start == PAGE_SIZE)
+		return xa_load(pages, index);
+	return xa_find(pages, &index, ntvm_shadow_pgoff(end) - 1, XA_PRESENT);
 }
 
 /**
