@@ -21,8 +21,8 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 	u32 status = NTVM_STATUS_NO_MEMORY;
 	long addr;
 
-	if (range->start) {
-		if (range->start < NTVM_GRANULARITY)
+	if (!op->choose) {
+		if (range->start < p->space.min)
 			return NTVM_STATUS_CONFLICTING_ADDRESSES;
 		r = ntvm_regions_from(&p->regions, range->start);
 		if (r && r->start < range->end)
@@ -43,7 +43,7 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 		status = NTVM_STATUS_COMMITMENT_LIMIT;
 		goto err_free;
 	}
-	addr = ntvm_layout_reserve(p, x, range, ntvm_state_kind(state));
+	addr = ntvm_layout_reserve(p, x, range, op->choose, ntvm_state_kind(state));
 	if (IS_ERR_VALUE(addr)) {
 		if (addr == -EINTR)
 			op->err = -EINTR;
@@ -117,7 +117,7 @@ again:
 
 /**
  * ntvm_allocate - reserve or commit pages
- * @op: @op->range rounded; a start of 0 lets the module choose
+ * @op: @op->range rounded
  *
  * Context: process context, may sleep; current->mm is the process's mm.
  * Return: NTVM_STATUS_*; @op->range holds the range on success.
@@ -125,9 +125,10 @@ again:
 u32 ntvm_allocate(struct ntvm_op *op)
 {
 	if (op->type & ~NTVM_ALLOC_DONE)
-		return NTVM_STATUS_NOT_SUPPORTED;
+		return ntvm_rules_protect_private(op->protect) ?
+		       NTVM_STATUS_NOT_SUPPORTED : NTVM_STATUS_INVALID_PAGE_PROTECTION;
 	/* COMMIT without an address reserves too. */
-	if ((op->type & NTVM_ALLOC_RESERVE) || !op->range.start)
+	if ((op->type & NTVM_ALLOC_RESERVE) || op->choose)
 		return ntvm_reserve(op);
 	return ntvm_commit(op);
 }

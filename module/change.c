@@ -78,7 +78,8 @@ static noinline u32 ntvm_change_kind(struct ntvm_op *op, struct ntvm_extent *x,
 
 	if (err == -EINTR)
 		op->err = err;
-	return ntvm_errno_status(err);
+	/* It is not memory of the caller's that is short, but VMAs. */
+	return err == -ENOMEM ? NTVM_STATUS_INSUFFICIENT_RESOURCES : ntvm_errno_status(err);
 }
 
 /**
@@ -114,7 +115,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 		if (charge || !ntvm_rules_protect_private(op->protect))
 			goto out;
 	}
-	status = NTVM_STATUS_NO_MEMORY;
+	status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	if (ntvm_span_prepare(&span))
 		goto out;
 	status = NTVM_STATUS_COMMITMENT_LIMIT;

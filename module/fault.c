@@ -247,6 +247,14 @@ static void ntvm_vma_open(struct vm_area_struct *vma)
 
 	ntvm_process_get(x->process);
 	ntvm_extent_get(x);
+	/*
+	 * A fork child copies page table entries, before this call or after it,
+	 * because the VMA is VM_MIXEDMAP. It shall not have any: there are none to
+	 * copy, or they go again. The parent faults its own in anew.
+	 */
+	if (vma->vm_mm != x->process->mm)
+		unmap_mapping_pages(vma->vm_file->f_mapping, vma->vm_pgoff, vma_pages(vma),
+				    false);
 }
 
 static void ntvm_vma_close(struct vm_area_struct *vma)

@@ -283,6 +283,8 @@ static int ntvm_ioc_get_info(struct ntvm_call *call)
 	struct ntvm_info *info = &call->req.info;
 	struct ntvm_process *p;
 
+	if (info->reserved)
+		return -EINVAL;
 	info->status = call->handle_status;
 	if (info->status)
 		return 0;
@@ -325,6 +327,7 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	a->status = call->handle_status;
 	if (a->status)
 		return 0;
+	op.choose = !base;
 	a->status = ntvm_call_run(call, &op, ntvm_allocate);
 	if (a->status)
 		return op.err;

@@ -19,6 +19,9 @@
 /* Room below a stack that grows down: the kernel's default guard gap. */
 #define NTVM_STACK_GAP		(256ul << PAGE_SHIFT)
 
+/* Holes that alignment makes too small, before only larger ones are tried. */
+#define NTVM_HOLE_TRIES		16
+
 /* Neighbours of the same kind up to this size are always joined. */
 #define NTVM_JOIN_ALWAYS	(2ul << 20)
 
@@ -67,34 +70,33 @@ static enum ntvm_kind ntvm_vma_kind(const struct vm_area_struct *vma)
 }
 
 /*
- * Highest aligned hole of @len bytes in [lowest, limit). @slack: look only at
- * holes that are that much larger; with all of the granularity every such hole
- * fits, with 0 the loop goes from hole to hole.
+ * Highest aligned hole of @len bytes in [lowest, limit), among the holes that
+ * are larger than it by @slack: with all of the granularity each of them fits,
+ * with 0 the loop goes from hole to hole, @tries of them at most.
  */
 static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 				     unsigned long limit, unsigned long len,
-				     unsigned long slack)
+				     unsigned long slack, unsigned long tries)
 {
 	struct vm_area_struct *vma;
 	unsigned long addr, top;
 
-	while (limit > lowest && limit - lowest >= len + slack) {
+	while (limit > lowest && limit - lowest >= len + slack && tries--) {
 		MA_STATE(mas, &mm->mm_mt, 0, 0);
 
 		if (mas_empty_area_rev(&mas, lowest, limit - 1, len + slack))
 			break;
-		addr = round_down(mas.last + 1 - len, NTVM_GRANULARITY);
+		top = mas.last + 1;
+		addr = round_down(top - len, NTVM_GRANULARITY);
 		if (addr < lowest)
 			break;
 		vma = mas_next(&mas, ULONG_MAX);
 		if (vma && (vma->vm_flags & VM_GROWSDOWN)) {
-			top = max(vma->vm_start, NTVM_STACK_GAP) - NTVM_STACK_GAP;
-			if (addr + len > top) {
-				limit = top;
+			limit = max(vma->vm_start, NTVM_STACK_GAP) - NTVM_STACK_GAP;
+			if (addr + len > limit)
 				continue;
-			}
 		}
-		if (slack)
+		if (slack || addr == top - len)
 			return addr;
 		vma = find_vma(mm, addr);	/* aligning may have left the hole */
 		if (!vma || addr + len <= vma->vm_start)
@@ -110,8 +112,9 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
  * @l: bounds of the choice
  * @len: bytes, page aligned
  *
- * Highest granularity-aligned hole below the mmap base, where the kernel puts
- * mappings too; if there is none, anywhere within the bounds.
+ * The highest granularity-aligned hole below the mmap base, where the kernel
+ * puts mappings too; if there is none, anywhere within the bounds. A process
+ * with very many holes just too small may get one that is not the highest.
  *
  * Context: mmap lock held for writing.
  * Return: an address or -ENOMEM.
@@ -122,11 +125,14 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
 	unsigned long base = min(l->limit, mm->mmap_base);
 	unsigned long addr;
 
-	addr = ntvm_layout_gap(mm, l->lowest, base, len, NTVM_GRANULARITY - PAGE_SIZE);
+	addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
-		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0);
+		addr = ntvm_layout_gap(mm, l->lowest, base, len,
+				       NTVM_GRANULARITY - PAGE_SIZE, ULONG_MAX);
+	if (IS_ERR_VALUE(addr))
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, ULONG_MAX);
 	if (IS_ERR_VALUE(addr) && base < l->limit)
-		addr = ntvm_layout_gap(mm, l->lowest, l->limit, len, 0);
+		addr = ntvm_layout_gap(mm, l->lowest, l->limit, len, 0, ULONG_MAX);
 	return addr;
 }
 
@@ -134,20 +140,21 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
  * ntvm_layout_reserve - map a new extent
  * @p: the process; has a shadow
  * @x: the extent; learns its bounds
- * @range: @range->start 0: @range->end bytes wherever there is room within
- *	   @range->lowest and @range->limit, else exactly the range
+ * @range: exactly this, or, to choose, @range->end bytes wherever there is room
+ *	   within @range->lowest and @range->limit
+ * @choose: choose the address
  * @kind: of VMA
  *
  * Context: see the top of this file.
  * Return: the address, or a negative errno (-EEXIST: something is there).
  */
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
-			 const struct ntvm_range *range, enum ntvm_kind kind)
+			 const struct ntvm_range *range, bool choose, enum ntvm_kind kind)
 {
 	unsigned long flags = MAP_SHARED | MAP_NORESERVE, offset = 0;
 	long addr;
 
-	if (range->start) {
+	if (!choose) {
 		flags |= MAP_FIXED_NOREPLACE;
 		offset = ntvm_shadow_pgoff(range->start) << PAGE_SHIFT;
 	}

@@ -22,7 +22,7 @@
 #include "ntvm.h"
 
 #define NTVM_LEDGER_CHUNK	32ul		/* pages charged ahead */
-#define NTVM_LEDGER_MOST	128l		/* credit that small decommits build up */
+#define NTVM_LEDGER_MOST	64l		/* credit that small decommits build up */
 #define NTVM_LEDGER_TRIM	(HZ / 50)	/* an idle credit is returned after this */
 
 struct ntvm_resize {
@@ -64,17 +64,16 @@ static int ntvm_ledger_resize(struct ntvm_ledger *l, unsigned long pages)
 	return r.err;
 }
 
-/* Size the file so that @credit is left over from what is charged and free now. */
-static void ntvm_ledger_shrink(struct ntvm_ledger *l, unsigned long credit)
+/* Give the credit back. */
+static void ntvm_ledger_shrink(struct ntvm_ledger *l)
 {
 	unsigned long free;
 
 	lockdep_assert_held(&l->lock);
 	free = atomic_long_xchg(&l->credit, 0);
-	if (free > credit && !ntvm_ledger_resize(l, l->charged - (free - credit)))
-		free = credit;
-	/* A shrink that fails leaves a credit, which the next one settles. */
-	atomic_long_add(free, &l->credit);
+	/* A shrink that fails leaves it, and the next one settles it. */
+	if (free && ntvm_ledger_resize(l, l->charged - free))
+		atomic_long_add(free, &l->credit);
 }
 
 static void ntvm_ledger_trim(struct work_struct *work)
@@ -82,7 +81,7 @@ static void ntvm_ledger_trim(struct work_struct *work)
 	struct ntvm_ledger *l = container_of(to_delayed_work(work), struct ntvm_ledger, trim);
 
 	mutex_lock(&l->lock);
-	ntvm_ledger_shrink(l, 0);
+	ntvm_ledger_shrink(l);
 	mutex_unlock(&l->lock);
 }
 
@@ -197,7 +196,7 @@ void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages)
 		return;
 	if (atomic_long_add_return(pages, &l->credit) > NTVM_LEDGER_MOST) {
 		mutex_lock(&l->lock);
-		ntvm_ledger_shrink(l, pages < NTVM_LEDGER_CHUNK ? NTVM_LEDGER_CHUNK : 0);
+		ntvm_ledger_shrink(l);
 		mutex_unlock(&l->lock);
 	}
 	ntvm_ledger_trim_later(l);

@@ -270,7 +270,7 @@ static inline pgoff_t ntvm_shadow_pgoff(unsigned long addr)
 
 /* layout.c */
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
-			 const struct ntvm_range *range, enum ntvm_kind kind);
+			 const struct ntvm_range *range, bool choose, enum ntvm_kind kind);
 int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end);
 int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
 		     unsigned long start, unsigned long end, enum ntvm_kind kind);
@@ -304,6 +304,7 @@ unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
  * @type: NTVM_ALLOC_* or NTVM_FREE_*
  * @protect: NTVM_PAGE_*
  * @contract: NTVM_CONTRACT_*
+ * @choose: allocate: the caller gave no base
  * @whole: free: the caller gave size 0
  * @offset: free: what rounding took from the caller's base
  * @old: out, protect: what the first page had
@@ -315,6 +316,7 @@ struct ntvm_op {
 	u32 type;
 	u32 protect;
 	u32 contract;
+	bool choose;
 	bool whole;
 	u32 offset;
 	u32 old;

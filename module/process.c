@@ -128,6 +128,14 @@ void ntvm_process_put(struct ntvm_process *p)
 	queue_work(ntvm_wq, &p->release_work);
 }
 
+static void ntvm_process_drop_shadow(struct ntvm_process *p)
+{
+	struct file *shadow = xchg(&p->shadow, NULL);
+
+	if (shadow)
+		fput(shadow);
+}
+
 /*
  * The mm is gone, or nobody is left who could name it: give up everything.
  * VMAs that are just being torn down keep their extents and the shadow file.
@@ -135,7 +143,6 @@ void ntvm_process_put(struct ntvm_process *p)
 static void ntvm_process_give_up(struct ntvm_process *p)
 {
 	struct ntvm_region *r;
-	struct file *shadow;
 
 	down_write(&p->lock);
 	while ((r = ntvm_regions_from(&p->regions, 0))) {
@@ -143,12 +150,9 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 		ntvm_region_free(r);
 	}
 	ntvm_ledger_uncharge(&p->ledger, ntvm_ledger_committed(&p->ledger));
-	shadow = p->shadow;
-	p->shadow = NULL;
+	ntvm_process_drop_shadow(p);
 	p->dead = true;
 	up_write(&p->lock);
-	if (shadow)
-		fput(shadow);
 }
 
 static void ntvm_process_release_work(struct work_struct *work)
@@ -239,6 +243,12 @@ static void ntvm_process_sync_work(struct work_struct *work)
  */
 void ntvm_process_poke(struct ntvm_process *p)
 {
+	/*
+	 * At the end of a process the pages go with its last VMA, before its
+	 * parent hears of it. No operation can be at work: it would have mm_users.
+	 */
+	if (!atomic_read(&p->mm->mm_users))
+		ntvm_process_drop_shadow(p);
 	WRITE_ONCE(p->stale, true);
 	ntvm_process_get(p);
 	if (!queue_work(ntvm_wq, &p->sync_work))

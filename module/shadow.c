@@ -100,6 +100,20 @@ static unsigned long ntvm_shadow_get_unmapped_area(struct file *file, unsigned l
 	return ntvm_layout_find_hole(current->mm, &p->layout, len);
 }
 
+/*
+ * The file has a link in /proc/PID/map_files. Whoever may follow it shall not
+ * change the size or the contents behind the page states.
+ */
+static int ntvm_shadow_no_open(struct inode *inode, struct file *file)
+{
+	return -EPERM;
+}
+
+static const struct file_operations ntvm_shadow_no_fops = {
+	.owner = THIS_MODULE,
+	.open = ntvm_shadow_no_open,
+};
+
 /**
  * ntvm_shadow_create - make the shadow file of a process
  * @p: the process
@@ -114,6 +128,7 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
 	if (IS_ERR(file))
 		return file;
 	ntvm_shadow_size(file_inode(file), (loff_t)TASK_SIZE_MAX + PAGE_SIZE);
+	file_inode(file)->i_fop = &ntvm_shadow_no_fops;
 	file->private_data = p;
 	/* fput() will drop a reference on the owner of our file_operations. */
 	__module_get(THIS_MODULE);
