@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <setjmp.h>
-#include <stdarg.h>
 #include <sys/socket.h>
 
 /* --- touching memory ------------------------------------------------------- */
@@ -82,6 +81,30 @@ struct probe probe_exec(const void *p)
 	}
 	probing = 0;
 	return probe_seen;
+}
+
+int probe_load(const void *p, uint64_t *word)
+{
+	probe_init();
+	probe_seen.signo = 0;
+	if (!sigsetjmp(probe_env, 0)) {
+		probing = 1;
+		*word = *(const volatile uint64_t *)p;
+	}
+	probing = 0;
+	return probe_seen.signo;
+}
+
+int probe_store(void *p, uint64_t word)
+{
+	probe_init();
+	probe_seen.signo = 0;
+	if (!sigsetjmp(probe_env, 0)) {
+		probing = 1;
+		*(volatile uint64_t *)p = word;
+	}
+	probing = 0;
+	return probe_seen.signo;
 }
 
 void put_code(void *p, uint32_t value)

@@ -43,8 +43,6 @@
 /* Not in user space on any x86-64 kernel. */
 #define KERNEL_ADDRESS	((uintptr_t)0xffff888000000000)
 
-#define ALL_STATES	(MEM_FREE | MEM_RESERVE | MEM_COMMIT)
-
 /* --- touching memory ------------------------------------------------------- */
 
 /**
@@ -65,6 +63,9 @@ void probe_init(void);
 struct probe probe_read(const void *p);
 struct probe probe_write(void *p, uint8_t value);
 struct probe probe_exec(const void *p);
+/* A whole word at once; the signal or 0. */
+int probe_load(const void *p, uint64_t *word);
+int probe_store(void *p, uint64_t word);
 /* Code that returns @value, in x86 machine language. */
 void put_code(void *p, uint32_t value);
 

@@ -6,6 +6,7 @@
 #include "ntvm_test.h"
 #include <kselftest_harness.h>
 
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #define PAGES	8
@@ -224,25 +225,55 @@ TEST_F(guard, of_many_threads_exactly_one_gets_it)
 
 TEST_F(guard, G5_a_system_call_fails_and_uses_it_up)
 {
+	unsigned int *out = (unsigned int *)self->p;
+	int *in = (int *)(self->p + P);
 	PVOID page;
+	int fds[2];
+
+	ASSERT_EQ(0, pipe(fds));
+	/* Through calls that make a single access. */
+	EXPECT_EQ(-1, syscall(SYS_getcpu, out, NULL, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(PAGE_READWRITE, page_protect(self->p));
+	LibntTakeFault(&page);
+	EXPECT_EQ(0, syscall(SYS_getcpu, out, NULL, NULL));
+	EXPECT_GT(1024, *out);
+	/* And out of it. */
+	EXPECT_EQ(-1, ioctl(fds[0], FIONBIO, in));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(PAGE_READWRITE, page_protect(self->p + P));
+	LibntTakeFault(&page);
+	EXPECT_EQ(0, ioctl(fds[0], FIONBIO, in));
+	EXPECT_EQ(GUARDED, page_protect(self->p + 2 * P));
+}
+
+TEST_F(guard, G5_a_read_or_write_uses_it_up)
+{
+	ssize_t n;
 	char byte;
 	int fds[2];
 
 	ASSERT_EQ(0, pipe(fds));
 	ASSERT_EQ(2, write(fds[1], "xy", 2));
-	EXPECT_EQ(-1, read(fds[0], self->p, 1));
-	EXPECT_EQ(EFAULT, errno);
+	/* Linux's own copying may try a second time after a fault. */
+	errno = 0;
+	n = read(fds[0], self->p, 1);
+	EXPECT_TRUE(n == 1 || (n == -1 && errno == EFAULT));
 	EXPECT_EQ(PAGE_READWRITE, page_protect(self->p));
-	LibntTakeFault(&page);
-	EXPECT_EQ(1, read(fds[0], self->p, 1));
+	if (n < 0)
+		EXPECT_EQ(1, read(fds[0], self->p, 1));
 	EXPECT_READ(self->p, 'x');
-	/* And out of it. */
-	EXPECT_EQ(-1, write(fds[1], self->p + P, 1));
-	EXPECT_EQ(EFAULT, errno);
+	errno = 0;
+	n = write(fds[1], self->p + P, 1);
+	EXPECT_TRUE(n == 1 || (n == -1 && errno == EFAULT));
 	EXPECT_EQ(PAGE_READWRITE, page_protect(self->p + P));
-	EXPECT_EQ(1, write(fds[1], self->p + P, 1));
-	EXPECT_EQ(1, read(fds[0], &byte, 1));
+	ASSERT_EQ(1, read(fds[0], &byte, 1));
 	EXPECT_EQ('y', byte);
+	if (n < 0)
+		EXPECT_EQ(1, write(fds[1], self->p + P, 1));
+	ASSERT_EQ(1, read(fds[0], &byte, 1));
+	EXPECT_EQ(0x5a, byte);
+	EXPECT_EQ(GUARDED, page_protect(self->p + 2 * P));
 }
 
 static int peek_child(int sock, void *arg)

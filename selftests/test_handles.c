@@ -191,11 +191,11 @@ static int obedient(int sock, void *arg)
 		switch (what) {
 		case ORDER_READ:
 			pr = probe_read((void *)address);
-			answer = pr.signo ? 0x100 + pr.signo : pr.value;
+			answer = pr.signo ? 0x100u + pr.signo : pr.value;
 			break;
 		case ORDER_WRITE:
 			pr = probe_write((void *)address, 0x77);
-			answer = pr.signo ? 0x100 + pr.signo : pr.value;
+			answer = pr.signo ? 0x100u + pr.signo : pr.value;
 			break;
 		case ORDER_STATE:
 			answer = page_state((void *)address);
@@ -486,9 +486,11 @@ TEST(a_fork_child_cannot_take_the_parents_file_for_its_own)
 static int killed_meanwhile(int sock, void *arg)
 {
 	(void)arg;
-	send_fd(sock, own_device());
+	if (!send_fd(sock, own_device()))
+		return 1;
 	for (;;)
 		pause();
+	return 0;
 }
 
 TEST(a_process_killed_under_the_calls)

@@ -118,7 +118,9 @@ TEST(B7_a_run_ends_where_state_or_protection_changes)
 TEST(B7_long_runs)
 {
 	/* Run lengths around the sizes at which a table has its seams. */
-	static const size_t at[] = { 1, 511, 512, 513, 1023, 4096, 32767, 32768, 262143, 262144 };
+	static const size_t at[] = {
+		1, 63, 64, 65, 511, 512, 513, 1023, 4095, 4096, 4097, 32767, 32768, 98303, 98304,
+	};
 	const size_t pages = 300000;
 	uint8_t *p = reserve(pages * P);
 	size_t i;

@@ -42,7 +42,7 @@
 #define SPACE_END	0x7fffffff0000ul
 
 static const struct ntvm_space space = {
-	.min = 0x10000, .end = SPACE_END, .user_end = USER_END, .mask_ok = true,
+	.min = 0x10000, .end = SPACE_END, .user_end = USER_END,
 };
 
 TEST(protect_word_rows)
