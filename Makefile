@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Builds the module, the library and the tests; `make help` lists the targets.
+# Everything that is built lands in build/.
+#
+#   KDIR                    headers of the kernel that `make modules` builds for
+#   DESTDIR PREFIX LIBDIR   where `make install` puts things
+#   V=1                     show the module's commands
+
+TOP	:= $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
+BUILD	?= $(TOP)/build
+DESTDIR	?=
+PREFIX	?= /usr/local
+LIBDIR	?= $(PREFIX)/lib
+RELEASE	:= $(shell uname -r)
+KDIR	?= $(wildcard /lib/modules/$(RELEASE)/build)
+KERNELS	:= 6.1 6.12 7.3
+
+override BUILD := $(abspath $(BUILD))
+export BUILD
+
+# Where to look for the tests' harness. Evaluated by the targets that need it.
+LINUX_SOURCE ?= $(shell $(TOP)/tools/ntvm-kernel source 6.12)
+
+NATIVE := $(BUILD)/kernel/native
+
+.PHONY: all
+all: $(if $(KDIR),modules,no-modules) lib
+
+.PHONY: help
+help:
+	@echo 'make                module for the running kernel (or KDIR=...) and library'
+	@echo 'make modules        the module alone'
+	@echo 'make modules-VER    the module for Debian'\''s kernel VER: $(KERNELS) debug'
+	@echo 'make lib            libnt'
+	@echo 'make selftests      the tests'
+	@echo 'make check          build for all kernels and run all tests in QEMU'
+	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
+	@echo 'make demo           a demonstration, in QEMU'
+	@echo 'make bench          the measurements, in QEMU'
+	@echo 'make install        library, headers, manual pages and, if built, the module'
+	@echo 'make clean          remove build/'
+
+.PHONY: no-modules
+no-modules:
+	@echo 'The running kernel ($(RELEASE)) has no headers installed: the module is not built.'
+	@echo 'Install them, or name others with KDIR=..., or try "make modules-6.12".'
+
+# The module's build directory is a copy, so that the sources stay clean and
+# builds for several kernels do not meet.
+.PHONY: modules
+ifeq ($(KDIR),)
+modules: no-modules
+	@false
+else
+modules: sync-native
+	$(MAKE) -C $(KDIR) M=$(NATIVE) modules
+	@mkdir -p $(BUILD)/modules/native
+	@cp $(NATIVE)/ntvm.ko $(BUILD)/modules/native/ntvm.ko
+	@echo 'The module is build/modules/native/ntvm.ko'
+endif
+
+.PHONY: sync-native
+sync-native:
+	@mkdir -p $(NATIVE)
+	@cd $(TOP) && find Kbuild module uapi -name '*.[ch]' -o -name Kbuild | while read -r f; do \
+		mkdir -p "$(NATIVE)/$$(dirname "$$f")"; \
+		cmp -s "$$f" "$(NATIVE)/$$f" || cp "$$f" "$(NATIVE)/$$f"; \
+	done
+
+.PHONY: modules-debug $(KERNELS:%=modules-%)
+modules-debug $(KERNELS:%=modules-%): modules-%:
+	@$(TOP)/tools/ntvm-kernel build $*
+
+.PHONY: lib
+lib:
+	$(MAKE) -C $(TOP)/lib all
+
+.PHONY: selftests
+selftests: lib
+	$(MAKE) -C $(TOP)/selftests LINUX_SOURCE="$(LINUX_SOURCE)" all
+
+.PHONY: check
+check:
+	@$(TOP)/tools/ntvm-check
+
+.PHONY: check-debug
+check-debug:
+	@$(TOP)/tools/ntvm-check debug
+
+.PHONY: demo
+demo:
+	@$(TOP)/tools/ntvm-demo $(DEMOFLAGS)
+
+.PHONY: bench
+bench:
+	@$(TOP)/tools/ntvm-bench $(BENCHFLAGS)
+
+.PHONY: install
+install:
+	$(MAKE) -C $(TOP)/lib install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)"
+ifneq ($(KDIR),)
+	if [ -f $(NATIVE)/ntvm.ko ]; then \
+		$(MAKE) -C $(KDIR) M=$(NATIVE) INSTALL_MOD_PATH="$(DESTDIR)" modules_install; \
+	fi
+endif
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,655 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What each operation costs beside the mmap/mprotect sequence that does the
+ * same, measured in one process in one run, so that the ratio means something
+ * wherever it runs. In a QEMU guest with -icount shift=0 a nanosecond is an
+ * instruction and the numbers repeat; tools/ntvm-bench sees to that.
+ *
+ * Every number is the median over batches of the time of a batch divided by
+ * its operations. The loops do nothing but the operation: the areas are laid
+ * out and the result arrays are touched before, and everything else is done
+ * between two batches.
+ */
+#include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libnt.h>
+#include <linux/ntvm.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../common/vmas.h"
+
+#define PAGE		4096ul
+#define MIB		(1ul << 20)
+#define GIB		(1ul << 30)
+#define BATCH		256	/* every other page of 2 MiB: the unit of ntvm's page table */
+#define TOUCH_BATCH	512	/* pages under one hardware page table */
+#define MAX_BATCHES	512
+#define BAD_ADDRESS	((void *)0xffff800000000000ul)
+
+/* The times of an operation, in ns, one entry per batch. */
+struct series {
+	int n;
+	double v[MAX_BATCHES];
+};
+
+static struct {
+	bool quick, tsv, check;
+	int rounds, batches;
+	int fd;			/* for requests without libnt */
+	int missed;
+} b = { .rounds = 3, .batches = 64, .fd = -1 };
+
+static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
+{
+	va_list ap;
+
+	fflush(stdout);
+	fputs("bench: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(2);
+}
+
+/* Cold and out of line, to keep the loops short. */
+static void __attribute__((noinline, cold, noreturn)) nt_failed(const char *what, NTSTATUS status)
+{
+	die("%s: status 0x%08X", what, (unsigned int)status);
+}
+
+static void __attribute__((noinline, cold, noreturn)) sys_failed(const char *what)
+{
+	die("%s: %m", what);
+}
+
+/* --- measuring -------------------------------------------------------------------- */
+
+static uint64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static int by_value(const void *x, const void *y)
+{
+	double l = *(const double *)x, r = *(const double *)y;
+
+	return (l > r) - (l < r);
+}
+
+static double median(struct series *s)
+{
+	if (!s->n)
+		die("nothing was measured");
+	qsort(s->v, s->n, sizeof(s->v[0]), by_value);
+	return s->v[s->n / 2];
+}
+
+static double mean(const struct series *s)
+{
+	double sum = 0;
+	int i;
+
+	for (i = 0; i < s->n; i++)
+		sum += s->v[i];
+	return sum / s->n;
+}
+
+/* One batch: @count times @statement, with @i running. */
+#define MEASURE(out, i, count, statement)						\
+	do {										\
+		struct series *s_ = (out);						\
+		uint64_t start_ = now(), end_;						\
+		for ((i) = 0; (i) < (count); (i)++) {					\
+			statement;							\
+		}									\
+		end_ = now();								\
+		if (s_->n < MAX_BATCHES)						\
+			s_->v[s_->n++] = (double)(end_ - start_) / (count);		\
+	} while (0)
+
+/* --- the operations ---------------------------------------------------------------- */
+
+static inline void nt_alloc(void *addr, size_t len, ULONG type)
+{
+	PVOID base = addr;
+	SIZE_T size = len;
+	NTSTATUS status = NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0, &size, type,
+						  PAGE_READWRITE);
+
+	if (__builtin_expect(status, 0))
+		nt_failed("commit", status);
+}
+
+static inline char *nt_reserve(size_t len, ULONG type)
+{
+	PVOID base = NULL;
+	SIZE_T size = len;
+	NTSTATUS status = NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0, &size, type,
+						  PAGE_READWRITE);
+
+	if (__builtin_expect(status, 0))
+		nt_failed("reserve", status);
+	return base;
+}
+
+static inline void nt_free(void *addr, size_t len, ULONG type)
+{
+	PVOID base = addr;
+	SIZE_T size = len;
+	NTSTATUS status = NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, type);
+
+	if (__builtin_expect(status, 0))
+		nt_failed("free", status);
+}
+
+static inline void nt_protect(void *addr, size_t len, ULONG protect)
+{
+	PVOID base = addr;
+	SIZE_T size = len;
+	ULONG old;
+	NTSTATUS status = NtProtectVirtualMemory(NtCurrentProcess(), &base, &size, protect, &old);
+
+	if (__builtin_expect(status, 0))
+		nt_failed("protect", status);
+}
+
+static inline void nt_query(void *addr, NTSTATUS want)
+{
+	MEMORY_BASIC_INFORMATION mbi;
+	NTSTATUS status = NtQueryVirtualMemory(NtCurrentProcess(), addr, MemoryBasicInformation,
+					       &mbi, sizeof(mbi), NULL);
+
+	if (__builtin_expect(status != want, 0))
+		nt_failed("query", status);
+}
+
+static inline char *map(void *addr, size_t len, int prot, int flags)
+{
+	char *p = mmap(addr, len, prot, MAP_ANONYMOUS | flags, -1, 0);
+
+	if (__builtin_expect(p == MAP_FAILED, 0))
+		sys_failed("mmap");
+	return p;
+}
+
+static inline char *map_reserve(size_t len)
+{
+	return map(NULL, len, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE);
+}
+
+static inline void map_decommit(void *addr, size_t len)
+{
+	map(addr, len, PROT_NONE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED);
+}
+
+static inline void unmap(void *addr, size_t len)
+{
+	if (__builtin_expect(munmap(addr, len), 0))
+		sys_failed("munmap");
+}
+
+static inline void prot(void *addr, size_t len, int prot)
+{
+	if (__builtin_expect(mprotect(addr, len, prot), 0))
+		sys_failed("mprotect");
+}
+
+static inline void request(unsigned long cmd, void *arg)
+{
+	if (__builtin_expect(ioctl(b.fd, cmd, arg), 0))
+		sys_failed("a request to /dev/ntvm");
+}
+
+static inline void raw_commit(void *addr)
+{
+	struct ntvm_allocate r = {
+		.size = sizeof(r),
+		.handle = NTVM_CURRENT_PROCESS,
+		.base = (uintptr_t)addr,
+		.len = PAGE,
+		.type = NTVM_ALLOC_COMMIT,
+		.protect = NTVM_PAGE_READWRITE,
+	};
+
+	request(NTVM_IOC_ALLOCATE, &r);
+	if (__builtin_expect(r.status, 0))
+		nt_failed("raw commit", r.status);
+}
+
+static inline void raw_decommit(void *addr)
+{
+	struct ntvm_free r = {
+		.size = sizeof(r),
+		.handle = NTVM_CURRENT_PROCESS,
+		.base = (uintptr_t)addr,
+		.len = PAGE,
+		.type = NTVM_FREE_DECOMMIT,
+	};
+
+	request(NTVM_IOC_FREE, &r);
+	if (__builtin_expect(r.status, 0))
+		nt_failed("raw decommit", r.status);
+}
+
+static inline void touch(char *p)
+{
+	*(volatile char *)p = 1;
+}
+
+static inline void touch_read(const char *p)
+{
+	(void)*(const volatile char *)p;
+}
+
+/* --- the result table -------------------------------------------------------------- */
+
+static void heading(const char *text)
+{
+	if (b.tsv)
+		printf("@group\t%s\n", text);
+	else
+		printf("\n%s\n", text);
+	fflush(stdout);
+}
+
+static void table_head(void)
+{
+	if (!b.tsv)
+		printf("  %-50s %11s %10s %7s %6s  verdict\n", "", "mmap", "ntvm", "ratio", "limit");
+}
+
+/*
+ * A line of the table. @base and @nt are 0 where there is no such number, and
+ * @ratio is judged only where there is a @limit.
+ */
+static void row(const char *name, double base, double nt, double ratio, double limit)
+{
+	char text[4][24] = { "", "", "", "" };
+
+	if (limit && ratio > limit)
+		b.missed++;
+	if (base)
+		snprintf(text[0], sizeof(text[0]), "%.0f", base);
+	if (nt)
+		snprintf(text[1], sizeof(text[1]), "%.0f", nt);
+	if (ratio)
+		snprintf(text[2], sizeof(text[2]), "%.3f", ratio);
+	if (limit)
+		snprintf(text[3], sizeof(text[3]), "%.2f", limit);
+	if (b.tsv)
+		printf("@row\t%s\t%s\t%s\t%s\t%s\n", name, text[0], text[1], text[2], text[3]);
+	else if (!limit)
+		printf("  %-50s %11s %10s %7s\n", name, text[0], text[1], text[2]);
+	else
+		printf("  %-50s %11s %10s %7s %6s  %s\n", name, text[0], text[1], text[2], text[3],
+		       ratio > limit ? "MISSED" : "ok");
+	fflush(stdout);
+}
+
+static void compare(const char *name, double base, double nt, double limit)
+{
+	row(name, base, nt, nt / base, limit);
+}
+
+/* --- what is measured -------------------------------------------------------------- */
+
+static char *checker(char *base, int batch, int i)
+{
+	return base + ((size_t)batch * BATCH + i) * 2 * PAGE;
+}
+
+static void commit_and_decommit(void)
+{
+	static struct series mp, nt, raw, mp_un, nt_un, raw_un;
+	int round, batch, i;
+
+	for (round = -1; round < b.rounds; round++) {
+		char *m = map_reserve(4 * GIB), *n = nt_reserve(4 * GIB, MEM_RESERVE);
+		char *r = n + 2 * GIB;
+
+		for (batch = 0; batch < b.batches; batch++) {
+			MEASURE(&mp, i, BATCH, prot(checker(m, batch, i), PAGE,
+						    PROT_READ | PROT_WRITE));
+			MEASURE(&nt, i, BATCH, nt_alloc(checker(n, batch, i), PAGE, MEM_COMMIT));
+			MEASURE(&raw, i, BATCH, raw_commit(checker(r, batch, i)));
+		}
+		for (batch = 0; batch < b.batches; batch++) {
+			MEASURE(&mp_un, i, BATCH, map_decommit(checker(m, batch, i), PAGE));
+			MEASURE(&nt_un, i, BATCH, nt_free(checker(n, batch, i), PAGE,
+							  MEM_DECOMMIT));
+			MEASURE(&raw_un, i, BATCH, raw_decommit(checker(r, batch, i)));
+		}
+		unmap(m, 4 * GIB);
+		nt_free(n, 0, MEM_RELEASE);
+		if (round < 0)		/* to warm up */
+			mp.n = nt.n = raw.n = mp_un.n = nt_un.n = raw_un.n = 0;
+	}
+	heading("every other page of a 4 GiB reservation, one page a call, untouched");
+	compare("commit | mprotect", median(&mp), median(&nt), 0.20);
+	compare("  mean instead of median", mean(&mp), mean(&nt), 0);
+	compare("  raw ioctl instead of libnt", median(&mp), median(&raw), 0);
+	compare("decommit | mmap(MAP_FIXED, PROT_NONE)", median(&mp_un), median(&nt_un), 0.20);
+	compare("  mean instead of median", mean(&mp_un), mean(&nt_un), 0);
+	compare("  raw ioctl instead of libnt", median(&mp_un), median(&raw_un), 0);
+}
+
+/* As Wine gets 64 KiB alignment: map more, cut both ends. */
+static inline void wine_reserve_release(void)
+{
+	char *p = map_reserve(MIB + 0x10000);
+	size_t cut = -(uintptr_t)p & 0xffff;
+
+	if (cut)
+		unmap(p, cut);
+	if (cut != 0x10000)
+		unmap(p + cut + MIB, 0x10000 - cut);
+	unmap(p + cut, MIB);
+}
+
+static void reserve_and_release(void)
+{
+	static struct series mp, wine, nt;
+	int batch, i;
+
+	for (batch = -2; batch < b.batches; batch++) {
+		MEASURE(&mp, i, BATCH, unmap(map_reserve(MIB), MIB));
+		MEASURE(&wine, i, BATCH, wine_reserve_release());
+		MEASURE(&nt, i, BATCH, nt_free(nt_reserve(MIB, MEM_RESERVE), 0, MEM_RELEASE));
+		if (batch < 0)
+			mp.n = wine.n = nt.n = 0;
+	}
+	heading("reserve and release 1 MiB");
+	compare("reserve + release | mmap + munmap", median(&mp), median(&nt), 1.30);
+	compare("  aligned to 64 KiB as Wine does it", median(&wine), median(&nt), 0);
+}
+
+static void query(void)
+{
+	static struct series empty, info, refused, run, uniform, ppid;
+	char *n = nt_reserve(256 * MIB, MEM_RESERVE), *u = nt_reserve(MIB, MEM_RESERVE);
+	struct ntvm_info r = { .size = sizeof(r), .handle = NTVM_CURRENT_PROCESS };
+	double e, q, no;
+	int batch, i;
+
+	for (i = 0; i < BATCH; i++)
+		nt_alloc(checker(n, 0, i), PAGE, MEM_COMMIT);
+	for (batch = -2; batch < b.batches; batch++) {
+		MEASURE(&ppid, i, BATCH, syscall(SYS_getppid));
+		MEASURE(&empty, i, BATCH, ioctl(b.fd, _IO(NTVM_IOC_TYPE, 0xff), NULL));
+		MEASURE(&info, i, BATCH, request(NTVM_IOC_GET_INFO, &r));
+		MEASURE(&refused, i, BATCH, nt_query(BAD_ADDRESS, STATUS_INVALID_PARAMETER));
+		MEASURE(&run, i, BATCH, nt_query(checker(n, 0, i), STATUS_SUCCESS));
+		MEASURE(&uniform, i, BATCH, nt_query(u, STATUS_SUCCESS));
+		if (batch < 0)
+			ppid.n = empty.n = info.n = refused.n = run.n = uniform.n = 0;
+	}
+	nt_free(n, 0, MEM_RELEASE);
+	nt_free(u, 0, MEM_RELEASE);
+
+	e = median(&empty);
+	q = median(&run);
+	no = median(&refused);
+	heading("query, beside an empty ioctl (unknown request, ENOTTY)");
+	row("query of one page, less the table walk | empty", e, no, no / e, 1.30);
+	compare("  the whole query, table walk included", e, q, 0);
+	row("  the walk: that less a query of a bad address", 0, q - no, 0, 0);
+	compare("query of a reserved 1 MiB", e, median(&uniform), 0);
+	compare("GET_INFO, raw", e, median(&info), 0);
+	row("getppid: the floor of a system call", median(&ppid), 0, 0, 0);
+}
+
+static void touch_rounds(bool write)
+{
+	static struct series anon, shared, nt;
+	size_t len = b.batches * TOUCH_BATCH / 2 * PAGE;
+	int round, batch, i;
+
+	anon.n = shared.n = nt.n = 0;
+	for (round = -1; round < b.rounds; round++) {
+		char *a = map(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+		char *s = map(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED);
+		char *n = nt_reserve(len, MEM_RESERVE | MEM_COMMIT);
+
+		/* EINVAL where the kernel has no huge pages at all. */
+		madvise(a, len, MADV_NOHUGEPAGE);
+		madvise(s, len, MADV_NOHUGEPAGE);
+		for (batch = 0; batch < b.batches / 2; batch++) {
+			size_t at = (size_t)batch * TOUCH_BATCH * PAGE;
+
+			if (write) {
+				MEASURE(&anon, i, TOUCH_BATCH, touch(a + at + i * PAGE));
+				MEASURE(&nt, i, TOUCH_BATCH, touch(n + at + i * PAGE));
+				MEASURE(&shared, i, TOUCH_BATCH, touch(s + at + i * PAGE));
+			} else {
+				MEASURE(&anon, i, TOUCH_BATCH, touch_read(a + at + i * PAGE));
+				MEASURE(&nt, i, TOUCH_BATCH, touch_read(n + at + i * PAGE));
+				MEASURE(&shared, i, TOUCH_BATCH, touch_read(s + at + i * PAGE));
+			}
+		}
+		unmap(a, len);
+		unmap(s, len);
+		nt_free(n, 0, MEM_RELEASE);
+		if (round < 0)
+			anon.n = shared.n = nt.n = 0;
+	}
+	if (write) {
+		compare("by a write | MAP_PRIVATE|MAP_ANONYMOUS", median(&anon), median(&nt), 1.35);
+		compare("  MAP_SHARED|MAP_ANONYMOUS", median(&shared), median(&nt), 0);
+	} else {
+		compare("by a read | MAP_PRIVATE (maps the zero page)", median(&anon), median(&nt),
+			0);
+		compare("  MAP_SHARED|MAP_ANONYMOUS", median(&shared), median(&nt), 0);
+	}
+}
+
+static void first_touch(void)
+{
+	heading("first touch of a committed 4 KiB page");
+	touch_rounds(true);
+	touch_rounds(false);
+}
+
+static void protect(void)
+{
+	static struct series mp[2], nt[2];
+	int touched, batch, i;
+
+	for (touched = 0; touched < 2; touched++) {
+		char *m = map(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE);
+		char *n = nt_reserve(MIB, MEM_RESERVE | MEM_COMMIT);
+		char *mpage = m + MIB / 2, *npage = n + MIB / 2;
+
+		for (batch = -2; batch < b.batches; batch++) {
+			if (touched) {
+				touch(mpage);
+				touch(npage);
+			}
+			/* An even count: it ends as it began. */
+			MEASURE(&mp[touched], i, BATCH,
+				prot(mpage, PAGE, i & 1 ? PROT_READ | PROT_WRITE : PROT_READ));
+			MEASURE(&nt[touched], i, BATCH,
+				nt_protect(npage, PAGE, i & 1 ? PAGE_READWRITE : PAGE_READONLY));
+			if (batch < 0)
+				mp[touched].n = nt[touched].n = 0;
+		}
+		unmap(m, MIB);
+		nt_free(n, 0, MEM_RELEASE);
+	}
+	heading("protect one page of a committed 1 MiB, read-only and back, each");
+	compare("untouched | mprotect", median(&mp[0]), median(&nt[0]), 0);
+	compare("touched | mprotect", median(&mp[1]), median(&nt[1]), 0);
+}
+
+static void decommit_touched(void)
+{
+	static struct series fixed, advise, nt;
+	size_t len = BATCH * 2 * PAGE;
+	int batch, i;
+
+	for (batch = -2; batch < b.batches; batch++) {
+		char *m = map_reserve(len), *d = map_reserve(len);
+		char *n = nt_reserve(len, MEM_RESERVE);
+
+		for (i = 0; i < BATCH; i++) {
+			prot(checker(m, 0, i), PAGE, PROT_READ | PROT_WRITE);
+			prot(checker(d, 0, i), PAGE, PROT_READ | PROT_WRITE);
+			nt_alloc(checker(n, 0, i), PAGE, MEM_COMMIT);
+			touch(checker(m, 0, i));
+			touch(checker(d, 0, i));
+			touch(checker(n, 0, i));
+		}
+		MEASURE(&fixed, i, BATCH, map_decommit(checker(m, 0, i), PAGE));
+		MEASURE(&nt, i, BATCH, nt_free(checker(n, 0, i), PAGE, MEM_DECOMMIT));
+		MEASURE(&advise, i, BATCH, {
+			if (madvise(checker(d, 0, i), PAGE, MADV_DONTNEED))
+				sys_failed("madvise");
+			prot(checker(d, 0, i), PAGE, PROT_NONE);
+		});
+		unmap(m, len);
+		unmap(d, len);
+		nt_free(n, 0, MEM_RELEASE);
+		if (batch < 0)
+			fixed.n = advise.n = nt.n = 0;
+	}
+	heading("decommit one touched page, every other page");
+	compare("decommit | mmap(MAP_FIXED, PROT_NONE)", median(&fixed), median(&nt), 0);
+	compare("  madvise(MADV_DONTNEED) + mprotect(PROT_NONE)", median(&advise), median(&nt), 0);
+}
+
+static void commit_big(void)
+{
+	static struct series mp, nt;
+	size_t len = BATCH / 2 * MIB;
+	int batch, i;
+
+	for (batch = -2; batch < b.batches / 4; batch++) {
+		char *m = map_reserve(len), *n = nt_reserve(len, MEM_RESERVE);
+
+		MEASURE(&mp, i, BATCH / 4, prot(m + i * 2 * MIB, MIB, PROT_READ | PROT_WRITE));
+		MEASURE(&nt, i, BATCH / 4, nt_alloc(n + i * 2 * MIB, MIB, MEM_COMMIT));
+		unmap(m, len);
+		nt_free(n, 0, MEM_RELEASE);
+		if (batch < 0)
+			mp.n = nt.n = 0;
+	}
+	heading("commit 1 MiB in one call, every other MiB");
+	compare("commit | mprotect", median(&mp), median(&nt), 0);
+}
+
+/* Where each way ends, rather than what it costs. */
+static void wall(void)
+{
+	size_t pages = b.quick ? 65536 : 524288, len = pages * 2 * PAGE, i, reached;
+	char *m = map_reserve(len), *n;
+	struct vmas vm, vn;
+	char text[64];
+
+	for (i = 0; i < pages; i++)
+		if (mprotect(m + i * 2 * PAGE, PAGE, PROT_READ | PROT_WRITE))
+			break;
+	if (i < pages && errno != ENOMEM)
+		sys_failed("mprotect");
+	reached = i;
+	if (vmas_read(m, len, 0, &vm))
+		sys_failed("/proc/self/maps");
+	unmap(m, len);
+
+	n = nt_reserve(len, MEM_RESERVE);
+	for (i = 0; i < pages; i++)
+		nt_alloc(n + i * 2 * PAGE, PAGE, MEM_COMMIT);
+	if (vmas_read(n, len, 0, &vn))
+		sys_failed("/proc/self/maps");
+	nt_free(n, 0, MEM_RELEASE);
+
+	snprintf(text, sizeof(text), "every other page of %zu MiB: how far it gets", len / MIB);
+	heading(text);
+	row("pages committed", reached, pages, 0, 0);
+	row("VMAs then", vm.count, vn.count, 0, 0);
+}
+
+/* --- options ----------------------------------------------------------------------- */
+
+static error_t option(int key, char *arg, struct argp_state *state)
+{
+	(void)arg;
+	switch (key) {
+	case 'q':
+		b.quick = true;
+		b.rounds = 1;
+		b.batches = 16;
+		return 0;
+	case 't':
+		b.tsv = true;
+		return 0;
+	case 'c':
+		b.check = true;
+		return 0;
+	case ARGP_KEY_ARG:
+		argp_usage(state);
+	}
+	return ARGP_ERR_UNKNOWN;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct argp_option options[] = {
+		{ "quick", 'q', NULL, 0, "fewer rounds", 0 },
+		{ "check", 'c', NULL, 0, "exit with 1 if a limit is missed", 0 },
+		{ "tsv", 't', NULL, 0, "lines for a program: @group and @row, tabs between", 0 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		.options = options,
+		.parser = option,
+		.doc = "Measure ntvm's operations beside mmap and mprotect.",
+	};
+	struct utsname uts;
+	LIBNT_INFO info;
+	NTSTATUS status;
+
+	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	b.fd = open("/dev/ntvm", O_RDWR | O_CLOEXEC);
+	if (b.fd < 0)
+		die("/dev/ntvm: %m");
+	status = LibntGetInfo(NtCurrentProcess(), &info);
+	if (!NT_SUCCESS(status))
+		nt_failed("LibntGetInfo", status);
+	/* Nothing of this program shall fault between two clock readings. */
+	if (mlockall(MCL_CURRENT))
+		fprintf(stderr, "bench: mlockall: %m; going on\n");
+
+	uname(&uts);
+	if (b.tsv)
+		printf("@kernel\t%s\n", uts.release);
+	else
+		printf("Linux %s, median of batches, ns (with -icount shift=0: instructions)\n\n",
+		       uts.release);
+	table_head();
+	commit_and_decommit();
+	reserve_and_release();
+	query();
+	first_touch();
+	protect();
+	decommit_touched();
+	commit_big();
+	wall();
+	if (!b.tsv)
+		printf("\n%s\n", b.missed ? "A limit is missed." : "All limits are kept.");
+	return b.check && b.missed;
+}
