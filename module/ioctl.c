@@ -309,19 +309,20 @@ static int ntvm_ioc_get_info(struct ntvm_call *call)
 
 static int ntvm_ioc_allocate(struct ntvm_call *call)
 {
+	const struct ntvm_space *space = &call->process->space;
 	struct ntvm_allocate *a = &call->req.allocate;
 	struct ntvm_op op = { .type = a->type, .protect = a->protect };
 	__u64 base = a->base, len = a->len;
 	u32 written;
 
-	a->status = ntvm_rules_allocate_type(a->zero_bits, a->type, a->protect, !in_compat_syscall());
+	a->status = ntvm_rules_allocate_type(a->zero_bits, a->type, a->protect,
+					     !in_compat_syscall());
 	if (a->status)
 		return 0;
 	a->status = ntvm_args_read(call, &base, &len);
 	if (a->status)
 		return 0;
-	a->status = ntvm_rules_allocate_range(base, len, a->zero_bits, a->type, &call->process->space,
-					    &op.range);
+	a->status = ntvm_rules_allocate_range(base, len, a->zero_bits, a->type, space, &op.range);
 	if (a->status)
 		return 0;
 	a->status = call->handle_status;
@@ -341,6 +342,7 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 
 static int ntvm_ioc_free(struct ntvm_call *call)
 {
+	const struct ntvm_space *space = &call->process->space;
 	struct ntvm_free *f = &call->req.free;
 	u32 contract = READ_ONCE(call->process->contract);
 	struct ntvm_op op = { .type = f->type, .contract = contract };
@@ -355,8 +357,7 @@ static int ntvm_ioc_free(struct ntvm_call *call)
 	f->status = ntvm_args_read(call, &base, &len);
 	if (f->status)
 		return 0;
-	f->status = ntvm_rules_free_range(base, len, f->type, contract, &call->process->space,
-					    &op.range);
+	f->status = ntvm_rules_free_range(base, len, f->type, contract, space, &op.range);
 	if (f->status)
 		return 0;
 	op.whole = !len;
@@ -377,6 +378,7 @@ static int ntvm_ioc_free(struct ntvm_call *call)
 
 static int ntvm_ioc_protect(struct ntvm_call *call)
 {
+	const struct ntvm_space *space = &call->process->space;
 	struct ntvm_protect *pr = &call->req.protect;
 	bool indirect = pr->flags & NTVM_F_INDIRECT;
 	u32 __user *old_ptr = u64_to_user_ptr(pr->old_ptr);
@@ -396,8 +398,7 @@ static int ntvm_ioc_protect(struct ntvm_call *call)
 		pr->status = NTVM_STATUS_ACCESS_VIOLATION;
 		return 0;
 	}
-	pr->status = ntvm_rules_protect_range(base, len, &call->process->space,
-					    &op.range);
+	pr->status = ntvm_rules_protect_range(base, len, space, &op.range);
 	if (pr->status)
 		return 0;
 	pr->status = call->handle_status;

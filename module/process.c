@@ -121,11 +121,18 @@ struct ntvm_process *ntvm_process_get(struct ntvm_process *p)
  */
 void ntvm_process_put(struct ntvm_process *p)
 {
-	if (!refcount_dec_and_lock(&p->refs, &ntvm_processes_lock))
+	bool last;
+
+	if (refcount_dec_not_one(&p->refs))
 		return;
-	hash_del(&p->node);
+	/* Under the lock nobody can find it in the table and take a reference. */
+	spin_lock(&ntvm_processes_lock);
+	last = refcount_dec_and_test(&p->refs);
+	if (last)
+		hash_del(&p->node);
 	spin_unlock(&ntvm_processes_lock);
-	queue_work(ntvm_wq, &p->release_work);
+	if (last)
+		queue_work(ntvm_wq, &p->release_work);
 }
 
 static void ntvm_process_drop_shadow(struct ntvm_process *p)
@@ -211,7 +218,7 @@ static void ntvm_process_sync(struct ntvm_process *p)
 	lockdep_assert_held_write(&p->lock);
 	/* Before the look: what is unmapped from here on is noted again. */
 	WRITE_ONCE(p->stale, false);
-	smp_mb();
+	smp_mb();	/* the note is taken down before the VMAs are looked at */
 	while ((r = ntvm_regions_from(&p->regions, pos))) {
 		ntvm_process_gap(p, r, max(pos, r->start), &start, &end);
 		pos = end;

@@ -9,6 +9,10 @@
 
 #include <sys/uio.h>
 
+/* Thousands of rounds, also on a kernel that checks every access. */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	240
+
 #define SIZE	(16 * P)
 #define BIG	(24 * MIB)
 /* The guest is quiet, but it is not alone. */
