@@ -14,7 +14,7 @@
 
 /*
  * VMA flags. 6.1: a plain store under the mmap write lock. 6.12, 7.3:
- * vm_flags_set(), which also takes the VMA lock.
+ * vm_flags_set() and vm_flags_clear(), which also take the VMA lock.
  */
 static inline void ntvm_vma_flags_set(struct vm_area_struct *vma, unsigned long flags)
 {
@@ -22,6 +22,15 @@ static inline void ntvm_vma_flags_set(struct vm_area_struct *vma, unsigned long 
 	vm_flags_set(vma, flags);
 #else
 	vma->vm_flags |= flags;
+#endif
+}
+
+static inline void ntvm_vma_flags_clear(struct vm_area_struct *vma, unsigned long flags)
+{
+#ifdef NTVM_HAVE_VM_FLAGS_SET
+	vm_flags_clear(vma, flags);
+#else
+	vma->vm_flags &= ~flags;
 #endif
 }
 

@@ -25,10 +25,12 @@
 /* Neighbours of the same kind up to this size are always joined. */
 #define NTVM_JOIN_ALWAYS	(2ul << 20)
 
-static void ntvm_layout_begin(struct ntvm_process *p, struct ntvm_extent *x)
+static void ntvm_layout_begin(struct ntvm_process *p, struct ntvm_extent *x,
+			      enum ntvm_kind kind)
 {
 	lockdep_assert_held_write(&p->lock);
 	p->layout.extent = x;
+	p->layout.kind = kind;
 	WRITE_ONCE(p->layout.task, current);
 }
 
@@ -160,7 +162,7 @@ long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
 	}
 	p->layout.lowest = range->lowest;
 	p->layout.limit = range->limit;
-	ntvm_layout_begin(p, x);
+	ntvm_layout_begin(p, x, kind);
 	addr = vm_mmap(p->shadow, range->start, range->end - range->start,
 		       ntvm_kind_prot(kind), flags, offset);
 	ntvm_layout_end(p);
@@ -182,7 +184,7 @@ int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long
 {
 	int err;
 
-	ntvm_layout_begin(p, NULL);
+	ntvm_layout_begin(p, NULL, NTVM_KIND_PLAIN);
 	err = vm_munmap(start, end - start);
 	ntvm_layout_end(p);
 	return err;
@@ -193,7 +195,7 @@ static long ntvm_layout_remap(struct ntvm_process *p, struct ntvm_extent *x,
 {
 	long addr;
 
-	ntvm_layout_begin(p, x);
+	ntvm_layout_begin(p, x, kind);
 	addr = vm_mmap(p->shadow, start, end - start, ntvm_kind_prot(kind),
 		       MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
 		       ntvm_shadow_pgoff(start) << PAGE_SHIFT);

@@ -42,6 +42,13 @@
 
 struct ntvm_extent;
 
+/* What kind of VMA a state needs; uncommitted pages fit any. */
+enum ntvm_kind {
+	NTVM_KIND_PLAIN,	/* read, write: everything that is not executable */
+	NTVM_KIND_RX,		/* EXECUTE, EXECUTE_READ */
+	NTVM_KIND_RWX,		/* EXECUTE_READWRITE */
+};
+
 /**
  * struct ntvm_ledger - commit charge of a process, kept with the kernel's own
  * @lock: protects @charged
@@ -62,6 +69,7 @@ struct ntvm_ledger {
  * struct ntvm_layout - the mapping call that the module itself is making
  * @task: who makes it; the hooks of everybody else refuse
  * @extent: what is being mapped
+ * @kind: of VMA
  * @lowest: a chosen address is not below this
  * @limit: a chosen range ends at or below this
  *
@@ -71,6 +79,7 @@ struct ntvm_ledger {
 struct ntvm_layout {
 	struct task_struct *task;
 	struct ntvm_extent *extent;
+	enum ntvm_kind kind;
 	unsigned long lowest;
 	unsigned long limit;
 };
@@ -157,13 +166,6 @@ static inline unsigned long ntvm_page(const struct ntvm_extent *x, unsigned long
 {
 	return (addr - x->start) >> PAGE_SHIFT;
 }
-
-/* What kind of VMA a state needs; uncommitted pages fit any. */
-enum ntvm_kind {
-	NTVM_KIND_PLAIN,	/* read, write: everything that is not executable */
-	NTVM_KIND_RX,		/* EXECUTE, EXECUTE_READ */
-	NTVM_KIND_RWX,		/* EXECUTE_READWRITE */
-};
 
 static inline enum ntvm_kind ntvm_state_kind(u8 state)
 {

@@ -80,6 +80,9 @@ static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 		ntvm_fault_init(ops);
 	}
 	vma->vm_pgoff = ntvm_shadow_pgoff(vma->vm_start);
+	/* The READ_IMPLIES_EXEC personality means memory without NX, not NT's. */
+	if (p->layout.kind == NTVM_KIND_PLAIN && (vma->vm_flags & VM_EXEC))
+		ntvm_vma_flags_clear(vma, VM_EXEC);
 	ntvm_vma_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP |
 				VM_MIXEDMAP | VM_NOHUGEPAGE);
 	ntvm_fault_install(vma, p->layout.extent);

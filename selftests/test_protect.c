@@ -6,6 +6,8 @@
 #include "ntvm_test.h"
 #include <kselftest_harness.h>
 
+#include <sys/personality.h>
+
 #define SIZE	(16 * P)
 
 static const struct {
@@ -163,6 +165,24 @@ TEST_F(prot, a_writable_and_executable_page_runs_what_is_written)
 	EXPECT_STATUS(STATUS_SUCCESS, protect(self->p, P, PAGE_READWRITE));
 	EXPECT_NO_EXEC(self->p);
 	EXPECT_READ(self->p, 0xb8);
+}
+
+/* A personality for programs older than NX makes Linux's own mappings executable. */
+TEST_F(prot, read_implies_exec_does_not_make_nt_memory_executable)
+{
+	uint8_t *p;
+
+	ASSERT_NE(-1, personality(PER_LINUX | READ_IMPLIES_EXEC));
+	p = reserve_commit(SIZE, PAGE_READWRITE);
+	ASSERT_NE(NULL, p);
+	put_code(p, 1);
+	EXPECT_NO_EXEC(p);
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p, P, PAGE_EXECUTE_READ));
+	EXPECT_EXEC(p, 1);
+	put_code(p + P, 2);
+	EXPECT_NO_EXEC(p + P);
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p, P, PAGE_READWRITE));
+	EXPECT_NO_EXEC(p);
 }
 
 TEST_F(prot, V1_one_byte_is_the_whole_page)
