@@ -43,7 +43,8 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 		status = NTVM_STATUS_COMMITMENT_LIMIT;
 		goto err_free;
 	}
-	addr = ntvm_layout_reserve(p, x, range, op->choose, ntvm_state_kind(state));
+	addr = ntvm_layout_reserve(p, x, range, op->choose, op->type & NTVM_ALLOC_TOP_DOWN,
+				   ntvm_state_kind(state));
 	if (IS_ERR_VALUE(addr)) {
 		if (addr == -EINTR)
 			op->err = -EINTR;

@@ -39,7 +39,7 @@ struct ntvm_survey {
 	bool executable;		/* some page is executable now */
 };
 
-static void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages, u8 state)
+static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages, u8 state)
 {
 	if (!ntvm_state_committed(old))
 		return;
@@ -51,7 +51,7 @@ static void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pa
 		survey->executable = true;
 }
 
-static void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
+static inline void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
 {
 	unsigned long page, last;
 	u8 old;

@@ -131,7 +131,7 @@ static int ntvm_request_copy(union ntvm_request *req, struct ntvm_header __user 
 }
 
 /* Read a variable, and probe that it can be written, as NT does beforehand. */
-static __always_inline bool ntvm_arg_read(u64 __user *ptr, __u64 *value)
+static bool ntvm_arg_read(u64 __user *ptr, __u64 *value)
 {
 	u64 old;
 
@@ -165,15 +165,33 @@ fault:
 	return false;
 }
 
+/* The same for the two variables that most requests have, at one go. */
+static __always_inline bool ntvm_args_fetch(struct ntvm_call *call, __u64 *base, __u64 *len)
+{
+	u64 __user *base_ptr = u64_to_user_ptr(*base), *len_ptr = u64_to_user_ptr(*len);
+	u64 old_base, old_len;
+
+	if (!access_ok(base_ptr, sizeof(u64)) || !user_access_begin(len_ptr, sizeof(u64)))
+		return false;
+	unsafe_get_user(old_base, base_ptr, fault);
+	unsafe_put_user(old_base, base_ptr, fault);
+	unsafe_get_user(old_len, len_ptr, fault);
+	unsafe_put_user(old_len, len_ptr, fault);
+	user_access_end();
+	call->args.base = base_ptr;
+	call->args.len = len_ptr;
+	*base = old_base;
+	*len = old_len;
+	return true;
+fault:
+	user_access_end();
+	return false;
+}
+
 static u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
 {
-	if (call->req.header.flags & NTVM_F_INDIRECT) {
-		call->args.base = u64_to_user_ptr(*base);
-		call->args.len = u64_to_user_ptr(*len);
-		if (!ntvm_arg_read(call->args.base, base) ||
-		    !ntvm_arg_read(call->args.len, len))
-			return NTVM_STATUS_ACCESS_VIOLATION;
-	}
+	if ((call->req.header.flags & NTVM_F_INDIRECT) && !ntvm_args_fetch(call, base, len))
+		return NTVM_STATUS_ACCESS_VIOLATION;
 	call->args.old_base = *base;
 	call->args.old_len = *len;
 	return NTVM_STATUS_SUCCESS;

@@ -19,6 +19,9 @@
 /* Room below a stack that grows down: the kernel's default guard gap. */
 #define NTVM_STACK_GAP		(256ul << PAGE_SHIFT)
 
+/* How far regions keep from Linux's own mappings, if the address space is that large. */
+#define NTVM_APART		(1ul << 40)
+
 /* Holes that alignment makes too small, before only larger ones are tried. */
 #define NTVM_HOLE_TRIES		16
 
@@ -100,8 +103,8 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 		}
 		if (slack || addr == top - len)
 			return addr;
-		vma = find_vma(mm, addr);	/* aligning may have left the hole */
-		if (!vma || addr + len <= vma->vm_start)
+		vma = mas_prev(&mas, 0);	/* aligning may have left the hole */
+		if (!vma || vma->vm_end <= addr)
 			return addr;
 		limit = vma->vm_start;
 	}
@@ -114,9 +117,11 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
  * @l: bounds of the choice
  * @len: bytes, page aligned
  *
- * The highest granularity-aligned hole below the mmap base, where the kernel
- * puts mappings too; if there is none, anywhere within the bounds. A process
- * with very many holes just too small may get one that is not the highest.
+ * The highest granularity-aligned hole some way below the mmap base, so that
+ * regions lie side by side and not among the mappings that Linux aligns to
+ * pages; with MEM_TOP_DOWN, or if there is none, the highest below the mmap
+ * base; if there is none, anywhere within the bounds. A process with very many
+ * holes just too small may get one that is not the highest.
  *
  * Context: mmap lock held for writing.
  * Return: an address or -ENOMEM.
@@ -125,9 +130,14 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
 				    unsigned long len)
 {
 	unsigned long base = min(l->limit, mm->mmap_base);
-	unsigned long addr;
+	unsigned long addr = -ENOMEM;
 
-	addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, NTVM_HOLE_TRIES);
+	if (!l->top_down && mm->mmap_base > 2 * NTVM_APART)
+		addr = ntvm_layout_gap(mm, l->lowest,
+				       min(base, round_down(mm->mmap_base - NTVM_APART, NTVM_APART)),
+				       len, 0, NTVM_HOLE_TRIES);
+	if (IS_ERR_VALUE(addr))
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
 		addr = ntvm_layout_gap(mm, l->lowest, base, len,
 				       NTVM_GRANULARITY - PAGE_SIZE, ULONG_MAX);
@@ -145,13 +155,15 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
  * @range: exactly this, or, to choose, @range->end bytes wherever there is room
  *	   within @range->lowest and @range->limit
  * @choose: choose the address
+ * @top_down: the highest there is
  * @kind: of VMA
  *
  * Context: see the top of this file.
  * Return: the address, or a negative errno (-EEXIST: something is there).
  */
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
-			 const struct ntvm_range *range, bool choose, enum ntvm_kind kind)
+			 const struct ntvm_range *range, bool choose, bool top_down,
+			 enum ntvm_kind kind)
 {
 	unsigned long flags = MAP_SHARED | MAP_NORESERVE, offset = 0;
 	long addr;
@@ -160,6 +172,7 @@ long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
 		flags |= MAP_FIXED_NOREPLACE;
 		offset = ntvm_shadow_pgoff(range->start) << PAGE_SHIFT;
 	}
+	p->layout.top_down = top_down;
 	p->layout.lowest = range->lowest;
 	p->layout.limit = range->limit;
 	ntvm_layout_begin(p, x, kind);

@@ -21,7 +21,7 @@
 
 #include "ntvm.h"
 
-#define NTVM_LEDGER_CHUNK	32ul		/* pages charged ahead */
+#define NTVM_LEDGER_CHUNK	48ul		/* pages charged ahead */
 #define NTVM_LEDGER_MOST	64l		/* credit that small decommits build up */
 #define NTVM_LEDGER_TRIM	(HZ / 50)	/* an idle credit is returned after this */
 

@@ -70,6 +70,7 @@ struct ntvm_ledger {
  * @task: who makes it; the hooks of everybody else refuse
  * @extent: what is being mapped
  * @kind: of VMA
+ * @top_down: choose the highest address there is
  * @lowest: a chosen address is not below this
  * @limit: a chosen range ends at or below this
  *
@@ -80,6 +81,7 @@ struct ntvm_layout {
 	struct task_struct *task;
 	struct ntvm_extent *extent;
 	enum ntvm_kind kind;
+	bool top_down;
 	unsigned long lowest;
 	unsigned long limit;
 };
@@ -272,7 +274,8 @@ static inline pgoff_t ntvm_shadow_pgoff(unsigned long addr)
 
 /* layout.c */
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
-			 const struct ntvm_range *range, bool choose, enum ntvm_kind kind);
+			 const struct ntvm_range *range, bool choose, bool top_down,
+			 enum ntvm_kind kind);
 int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end);
 int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
 		     unsigned long start, unsigned long end, enum ntvm_kind kind);

@@ -94,33 +94,18 @@ bool ntvm_rules_protect_private(u32 protect)
  */
 u8 ntvm_rules_protect_state(u32 protect)
 {
+	/* By the number of the bit that names the protection. */
+	static const u8 states[8] = {
+		NTVM_PROT_NA, NTVM_PROT_R, NTVM_PROT_RW, 0,
+		NTVM_PROT_X, NTVM_PROT_RX, NTVM_PROT_RWX, 0,
+	};
+	u32 base = protect & NTVM_PAGE_BASE;
 	u8 state;
 
-	switch (protect & NTVM_PAGE_BASE) {
-	case NTVM_PAGE_NOACCESS:
-		state = NTVM_PROT_NA;
-		break;
-	case NTVM_PAGE_READONLY:
-		state = NTVM_PROT_R;
-		break;
-	case NTVM_PAGE_READWRITE:
-		state = NTVM_PROT_RW;
-		break;
-	case NTVM_PAGE_EXECUTE:
-		state = NTVM_PROT_X;
-		break;
-	case NTVM_PAGE_EXECUTE_READ:
-		state = NTVM_PROT_RX;
-		break;
-	case NTVM_PAGE_EXECUTE_READWRITE:
-		state = NTVM_PROT_RWX;
-		break;
-	default:
+	if (!is_power_of_2(base))
 		return 0;
-	}
-	if (protect & NTVM_PAGE_GUARD)
-		state |= NTVM_STATE_GUARD;
-	return state;
+	state = states[ilog2(base)];
+	return state && (protect & NTVM_PAGE_GUARD) ? state | NTVM_STATE_GUARD : state;
 }
 
 /**

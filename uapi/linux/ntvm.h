@@ -13,7 +13,9 @@
  * transport only: EFAULT (the request cannot be read or written), EINVAL,
  * E2BIG, ENOTTY as above, ESTALE (NTVM_CURRENT_PROCESS on a file that another
  * address space opened: a fork child or an exec'd program must open its own),
- * EINTR (the caller is being killed). On an errno nothing has changed.
+ * EINTR (the caller is being killed). On an errno nothing has changed and
+ * @status means nothing; the one exception is a request whose memory is taken
+ * away by another thread while it is served: EFAULT then, with the work done.
  *
  * Handles. An open file of /dev/ntvm is a handle to the address space that
  * opened it. Another process gets one by pidfd_getfd(2) or SCM_RIGHTS.
@@ -120,11 +122,14 @@ struct ntvm_info {
  *
  * Statuses, in the order in which they win: INVALID_PARAMETER_3 (zero_bits;
  * INVALID_PARAMETER for 21), INVALID_PARAMETER_5 (type), INVALID_PARAMETER
- * (placeholder types), INVALID_PAGE_PROTECTION, ACCESS_VIOLATION (INDIRECT),
- * INVALID_PARAMETER_2 (base), INVALID_PARAMETER_4 (len), the handle's statuses,
- * INVALID_PAGE_PROTECTION (WRITECOPY), NOT_SUPPORTED (types that this version
- * knows and does not have), CONFLICTING_ADDRESSES, ALREADY_COMMITTED,
- * NO_MEMORY, INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT.
+ * (placeholder types), INVALID_PARAMETER_6 (PHYSICAL wants READWRITE),
+ * INVALID_PAGE_PROTECTION, ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_2
+ * (base), INVALID_PARAMETER_4 (len), INVALID_PARAMETER_3 (len is more than
+ * zero_bits leaves), the handle's statuses, ALREADY_COMMITTED (a commit on a
+ * file's mapping), INVALID_PAGE_PROTECTION (WRITECOPY), NOT_SUPPORTED (types
+ * that this version knows and does not have), CONFLICTING_ADDRESSES,
+ * INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT, NO_MEMORY, ACCESS_DENIED (a security
+ * module forbids executable memory).
  */
 struct ntvm_allocate {
 	__u32 size;
@@ -152,9 +157,9 @@ struct ntvm_allocate {
  * Statuses, in the order in which they win: INVALID_PARAMETER_4 (type),
  * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_3 (a release with a size under
  * the documented contract), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
- * (len), the handle's statuses, MEMORY_NOT_ALLOCATED, UNABLE_TO_FREE_VM,
- * UNABLE_TO_DELETE_SECTION, FREE_VM_NOT_AT_BASE, CONFLICTING_ADDRESSES
- * (placeholder types), INSUFFICIENT_RESOURCES.
+ * (len), the handle's statuses, UNABLE_TO_DELETE_SECTION (a file's mapping),
+ * MEMORY_NOT_ALLOCATED, UNABLE_TO_FREE_VM, FREE_VM_NOT_AT_BASE,
+ * CONFLICTING_ADDRESSES (placeholder types), INSUFFICIENT_RESOURCES.
  */
 struct ntvm_free {
 	__u32 size;
@@ -178,8 +183,9 @@ struct ntvm_free {
  * @old_ptr: with NTVM_F_INDIRECT the address of a 4-byte variable for the old
  *	     protection, else 0
  * @protect: NTVM_PAGE_*
- * @out_old: out, protection of the first page before the call; NOACCESS when
- *	     the range is not fit (CONFLICTING_ADDRESSES, NOT_COMMITTED)
+ * @out_old: out without NTVM_F_INDIRECT, protection of the first page before the
+ *	     call; NOACCESS when the range is not fit (CONFLICTING_ADDRESSES,
+ *	     NOT_COMMITTED)
  *
  * Statuses, in the order in which they win: INVALID_PAGE_PROTECTION,
  * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
