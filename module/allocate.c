@@ -94,21 +94,15 @@ static u32 ntvm_commit(struct ntvm_op *op)
 	struct ntvm_region *r;
 	u32 status;
 
-again:
-	status = ntvm_process_lock(p, exclusive);
+	status = ntvm_process_lock_at(p, op->range.start, &exclusive, &r);
 	if (status)
 		return status;
-	r = ntvm_regions_find(&p->regions, op->range.start);
 	if (!r && ntvm_foreign_type(p, op->range.start) & (NTVM_TYPE_MAPPED | NTVM_TYPE_IMAGE)) {
 		status = NTVM_STATUS_ALREADY_COMMITTED;
 	} else if (!state) {	/* not a protection that private memory may have */
 		status = NTVM_STATUS_INVALID_PAGE_PROTECTION;
 	} else if (!r || op->range.end > r->end) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
-	} else if (r->extent->executable && !exclusive) {
-		ntvm_process_unlock(p, exclusive);
-		exclusive = true;
-		goto again;
 	} else {
 		status = ntvm_change(op, r, state, NTVM_CHANGE_COMMIT);
 	}

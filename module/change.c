@@ -39,7 +39,8 @@ struct ntvm_survey {
 	bool executable;		/* some page is executable now */
 };
 
-static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages, u8 state)
+static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages,
+				   u8 state)
 {
 	if (!ntvm_state_committed(old))
 		return;

@@ -155,23 +155,13 @@ u32 ntvm_free(struct ntvm_op *op)
 	struct ntvm_region *r;
 	u32 status;
 
-again:
-	status = ntvm_process_lock(p, exclusive);
+	status = ntvm_process_lock_at(p, op->range.start, &exclusive, &r);
 	if (status)
 		return status;
-	r = ntvm_regions_find(&p->regions, op->range.start);
 	status = ntvm_free_check(op, r);
-	if (!status) {
-		if (op->type & NTVM_FREE_RELEASE) {
-			status = ntvm_release(op, r);
-		} else if (r->extent->executable && !exclusive) {
-			ntvm_process_unlock(p, exclusive);
-			exclusive = true;
-			goto again;
-		} else {
-			status = ntvm_decommit(op, r);
-		}
-	}
+	if (!status)
+		status = op->type & NTVM_FREE_RELEASE ? ntvm_release(op, r) :
+							ntvm_decommit(op, r);
 	ntvm_process_unlock(p, exclusive);
 	return status;
 }

@@ -134,7 +134,7 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
 
 	if (!l->top_down && mm->mmap_base > 2 * NTVM_APART)
 		addr = ntvm_layout_gap(mm, l->lowest,
-				       min(base, round_down(mm->mmap_base - NTVM_APART, NTVM_APART)),
+				       min(base, round_down(mm->mmap_base, NTVM_APART) - NTVM_APART),
 				       len, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
 		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, NTVM_HOLE_TRIES);

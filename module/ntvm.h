@@ -249,6 +249,34 @@ static inline void ntvm_process_unlock(struct ntvm_process *p, bool exclusive)
 		up_read(&p->lock);
 }
 
+/**
+ * ntvm_process_lock_at - take the process lock for a change of a region's pages
+ * @p: the process; its mm is kept alive by the caller
+ * @addr: an address in the region
+ * @exclusive: in, wanted at least; out, taken: a region with executable pages
+ *	       is always changed exclusively
+ * @r: out, the region, NULL if there is none at @addr
+ *
+ * Context: process context, may sleep.
+ * Return: as ntvm_process_lock().
+ */
+static inline u32 ntvm_process_lock_at(struct ntvm_process *p, unsigned long addr,
+				       bool *exclusive, struct ntvm_region **r)
+{
+	u32 status;
+
+	for (;;) {
+		status = ntvm_process_lock(p, *exclusive);
+		if (status)
+			return status;
+		*r = ntvm_regions_find(&p->regions, addr);
+		if (likely(*exclusive || !*r || !(*r)->extent->executable))
+			return status;
+		ntvm_process_unlock(p, false);
+		*exclusive = true;
+	}
+}
+
 /* extent.c */
 struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long pages, u8 state);
 struct ntvm_extent *ntvm_extent_get(struct ntvm_extent *x);

@@ -39,17 +39,11 @@ u32 ntvm_protect(struct ntvm_op *op)
 	struct ntvm_region *r;
 	u32 status;
 
-again:
-	status = ntvm_process_lock(p, exclusive);
+	status = ntvm_process_lock_at(p, op->range.start, &exclusive, &r);
 	if (status)
 		return status;
-	r = ntvm_regions_find(&p->regions, op->range.start);
 	if (!r || op->range.end > r->end) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
-	} else if (r->extent->executable && !exclusive) {
-		ntvm_process_unlock(p, exclusive);
-		exclusive = true;
-		goto again;
 	} else {
 		status = ntvm_change(op, r, state, NTVM_CHANGE_PROTECT);
 		op->old |= r->protect & NTVM_PAGE_ATTRIBUTES;
