@@ -15,19 +15,20 @@
 /**
  * ntvm_span_set - step 1 of the revocation protocol
  * @s: the span, prepared
- * @state: what all its pages shall be
+ * @keep: bits of the old states that stay
+ * @state: what all its pages shall be otherwise
  *
  * Context: process context, may sleep.
  */
-void ntvm_span_set(struct ntvm_span *s, u8 state)
+void ntvm_span_set(struct ntvm_span *s, u8 keep, u8 state)
 {
 	struct ntvm_extent *x = s->extent;
 
 	down_write(&x->fault_lock);
-	if (s->byte)
+	if (likely(s->byte && !keep))
 		ntvm_pages_store(&x->pages, s->first, s->byte, state);
 	else
-		ntvm_pages_set(&x->pages, s->first, s->last, 0, state, &s->stash);
+		ntvm_pages_set(&x->pages, s->first, s->last, keep, state, &s->stash);
 	up_write(&x->fault_lock);
 }
 
@@ -130,7 +131,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 			goto out;
 		}
 	}
-	ntvm_span_set(&span, state);
+	ntvm_span_set(&span, x->keep, state);
 	if (survey.narrows)
 		ntvm_revoke(x, op->range.start, op->range.end);
 	if (survey.executable && kind == NTVM_KIND_PLAIN)

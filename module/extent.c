@@ -21,7 +21,7 @@ static void ntvm_extent_ctor(void *obj)
 
 /**
  * ntvm_extent_alloc - make an extent that maps nothing yet
- * @p: the process it will belong to
+ * @p: the process it will belong to; has a shadow
  * @pages: how many it will have
  * @state: what they are
  *
@@ -40,7 +40,12 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	x->end = 0;
 	ntvm_pages_init(&x->pages, pages, state);
 	x->executable = false;
+	x->traits = 0;
+	x->keep = 0;
+	x->file = p->shadow;
+	x->shift = NTVM_SHADOW_SHIFT;
 	x->region.extent = x;
+	x->region.flags = 0;
 	return x;
 }
 
@@ -84,8 +89,10 @@ struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x)
 {
 	struct ntvm_region *r = kmem_cache_alloc(ntvm_region_cache, GFP_KERNEL_ACCOUNT);
 
-	if (r)
+	if (r) {
 		r->extent = ntvm_extent_get(x);
+		r->flags = 0;
+	}
 	return r;
 }
 

@@ -38,7 +38,7 @@ static DEFINE_SPINLOCK(ntvm_vm_ops_lock);
 static bool ntvm_fault_sane(const struct vm_fault *vmf, const struct ntvm_extent *x)
 {
 	return vmf->vma->vm_mm == x->process->mm &&
-	       vmf->pgoff == ntvm_shadow_pgoff(vmf->address);
+	       vmf->pgoff == ntvm_shadow_pgoff(x, vmf->address);
 }
 
 /*
@@ -64,7 +64,7 @@ static vm_fault_t ntvm_fault_guard(struct vm_fault *vmf, struct ntvm_extent *x)
 		if (!(ntvm_pages_get(&x->pages, page) & NTVM_STATE_GUARD)) {
 			ret = VM_FAULT_NOPAGE;
 		} else if (need <= stash.nr) {
-			ntvm_pages_set(&x->pages, page, page, NTVM_STATE_PROT, 0, &stash);
+			ntvm_pages_set(&x->pages, page, page, (u8)~NTVM_STATE_GUARD, 0, &stash);
 			ret = VM_FAULT_SIGSEGV;
 		}
 		up_write(&x->fault_lock);
@@ -139,7 +139,7 @@ static vm_fault_t ntvm_fault(struct vm_fault *vmf)
 static vm_fault_t ntvm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	struct ntvm_extent *x = vmf->vma->vm_private_data;
-	pgoff_t base = ntvm_shadow_pgoff(x->start);
+	pgoff_t base = ntvm_shadow_pgoff(x, x->start);
 	pgoff_t from = vmf->pgoff, to = vmf->pgoff;
 	unsigned long last;
 	vm_fault_t ret = 0;
@@ -215,7 +215,7 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 		state = ntvm_pages_get(&x->pages, ntvm_page(x, addr));
 		page = ERR_PTR(-EIO);
 		if (ntvm_state_committed(state))
-			page = shmem_read_mapping_page_gfp(mapping, ntvm_shadow_pgoff(addr),
+			page = shmem_read_mapping_page_gfp(mapping, ntvm_shadow_pgoff(x, addr),
 							   mapping_gfp_mask(mapping));
 		up_read(&x->fault_lock);
 		if (IS_ERR(page))
@@ -365,9 +365,9 @@ bool ntvm_fault_is_ours(const struct vm_area_struct *vma)
  */
 void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end)
 {
-	struct address_space *mapping = x->process->shadow->f_mapping;
-	unsigned long index = ntvm_shadow_pgoff(start);
-	unsigned long last = ntvm_shadow_pgoff(end) - 1;
+	struct address_space *mapping = x->file->f_mapping;
+	unsigned long index = ntvm_shadow_pgoff(x, start);
+	unsigned long last = ntvm_shadow_pgoff(x, end) - 1;
 	struct folio *folio;
 	bool resident = false;
 	void *entry;
@@ -387,6 +387,6 @@ void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end)
 		cond_resched();
 	}
 	if (resident)
-		unmap_mapping_pages(mapping, ntvm_shadow_pgoff(start),
-				    last - ntvm_shadow_pgoff(start) + 1, false);
+		unmap_mapping_pages(mapping, ntvm_shadow_pgoff(x, start),
+				    last - ntvm_shadow_pgoff(x, start) + 1, false);
 }

@@ -7,6 +7,11 @@
 
 #include "ntvm.h"
 
+/* What an extent's traits have to say about pages that are no longer committed. */
+static void ntvm_free_traits(struct ntvm_extent *x, unsigned long start, unsigned long end)
+{
+}
+
 /**
  * ntvm_release_range - free a range of a region
  * @p: the process, its lock held exclusively
@@ -49,8 +54,10 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 	}
 	committed = ntvm_span_committed(&span);
 	if (!last)
-		ntvm_span_set(&span, 0);
-	ntvm_shadow_punch(p, start, end);
+		ntvm_span_set(&span, 0, 0);
+	if (unlikely(x->traits))
+		ntvm_free_traits(x, start, end);
+	ntvm_shadow_punch(x, start, end);
 	ntvm_ledger_uncharge(&p->ledger, committed);
 	ntvm_span_drop(&span);
 
@@ -66,6 +73,7 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		tail->start = end;
 		tail->end = old_end;
 		tail->protect = r->protect;
+		tail->flags = r->flags;
 		ntvm_regions_insert(&p->regions, tail);
 	}
 	return 0;
@@ -130,8 +138,10 @@ static u32 ntvm_decommit(struct ntvm_op *op, struct ntvm_region *r)
 		status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 		goto out;
 	}
-	ntvm_span_set(&span, 0);
-	ntvm_shadow_punch(p, op->range.start, op->range.end);
+	ntvm_span_set(&span, 0, 0);
+	if (unlikely(x->traits))
+		ntvm_free_traits(x, op->range.start, op->range.end);
+	ntvm_shadow_punch(x, op->range.start, op->range.end);
 	ntvm_ledger_uncharge(&p->ledger, committed);
 	if (x->executable)
 		ntvm_layout_plain(p, x, r);

@@ -10,79 +10,17 @@
 #include <linux/anon_inodes.h>
 #include <linux/compat.h>
 #include <linux/file.h>
-#include <linux/kthread.h>
 #include <linux/nospec.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
+#include "call.h"
 #include "ntvm.h"
 
-#define NTVM_FEATURES	(NTVM_FEATURE_PRIVATE | NTVM_FEATURE_FOREIGN | NTVM_FEATURE_GUARD)
-
-union ntvm_request {
-	struct ntvm_header header;
-	struct ntvm_info info;
-	struct ntvm_allocate allocate;
-	struct ntvm_free free;
-	struct ntvm_protect protect;
-	struct ntvm_query query;
-	struct ntvm_set_contract set_contract;
-	struct ntvm_duplicate duplicate;
-	struct ntvm_take_fault take_fault;
-};
-
-/**
- * struct ntvm_call - one request on its way
- * @file: the open file it was made on
- * @req: the request
- * @args: the caller's base and length: where they are (INDIRECT), what they were
- * @process: the target; the caller's own as long as the handle is none
- * @access: rights of the handle to it
- * @handle_status: what is wrong with the handle; wins only after the arguments
- * @target: the handle's file, if it had to be looked up
- * @foreign: the target's mm is not the caller's and is kept alive for the call
- * @new_file: DUPLICATE's, installed when the answer is out
- */
-struct ntvm_call {
-	struct file *file;
-	union ntvm_request req;
-	struct {
-		u64 __user *base;
-		u64 __user *len;
-		u64 old_base;
-		u64 old_len;
-	} args;
-	struct ntvm_process *process;
-	u32 access;
-	u32 handle_status;
-	struct file *target;
-	bool foreign;
-	struct file *new_file;
-};
-
-/* --- user memory --------------------------------------------------------------- */
-
-/*
- * Requests and answers are a few words of known size: moved one by one they
- * cost a fraction of what copy_from_user() spends on finding that out.
- */
-static bool ntvm_words_write(void __user *to, const void *from, unsigned int bytes)
-{
-	const u64 *word = from;
-	u64 __user *dest = to;
-	unsigned int i;
-
-	if (!user_write_access_begin(dest, bytes))
-		return false;
-	for (i = 0; i < bytes / sizeof(u64); i++)
-		unsafe_put_user(word[i], dest + i, fault);
-	user_write_access_end();
-	return true;
-fault:
-	user_write_access_end();
-	return false;
-}
+#define NTVM_FEATURES	(NTVM_FEATURE_PRIVATE | NTVM_FEATURE_FOREIGN | NTVM_FEATURE_GUARD | \
+			 NTVM_FEATURE_EX | NTVM_FEATURE_WATCH | NTVM_FEATURE_RESET | \
+			 NTVM_FEATURE_LOCK | NTVM_FEATURE_COPY | NTVM_FEATURE_STACK | \
+			 NTVM_FEATURE_VECTOR | NTVM_FEATURE_LIMITS)
 
 /*
  * Reads a request of exactly the size of today's, which is what nearly all
@@ -130,96 +68,6 @@ static int ntvm_request_copy(union ntvm_request *req, struct ntvm_header __user 
 	return put_user(NTVM_STATUS_SUCCESS, &header->status);
 }
 
-/* Read a variable, and probe that it can be written, as NT does beforehand. */
-static bool ntvm_arg_read(u64 __user *ptr, __u64 *value)
-{
-	u64 old;
-
-	if (!user_access_begin(ptr, sizeof(*ptr)))
-		return false;
-	unsafe_get_user(old, ptr, fault);
-	unsafe_put_user(old, ptr, fault);
-	user_access_end();
-	*value = old;
-	return true;
-fault:
-	user_access_end();
-	return false;
-}
-
-/* Probe a buffer for writing: its first and last byte. */
-static bool ntvm_buffer_probe(u8 __user *buffer, unsigned int bytes)
-{
-	u8 byte;
-
-	if (!user_access_begin(buffer, bytes))
-		return false;
-	unsafe_get_user(byte, buffer, fault);
-	unsafe_put_user(byte, buffer, fault);
-	unsafe_get_user(byte, buffer + bytes - 1, fault);
-	unsafe_put_user(byte, buffer + bytes - 1, fault);
-	user_access_end();
-	return true;
-fault:
-	user_access_end();
-	return false;
-}
-
-/* The same for the two variables that most requests have, at one go. */
-static __always_inline bool ntvm_args_fetch(struct ntvm_call *call, __u64 *base, __u64 *len)
-{
-	u64 __user *base_ptr = u64_to_user_ptr(*base), *len_ptr = u64_to_user_ptr(*len);
-	u64 old_base, old_len;
-
-	if (!access_ok(base_ptr, sizeof(u64)) || !user_access_begin(len_ptr, sizeof(u64)))
-		return false;
-	unsafe_get_user(old_base, base_ptr, fault);
-	unsafe_put_user(old_base, base_ptr, fault);
-	unsafe_get_user(old_len, len_ptr, fault);
-	unsafe_put_user(old_len, len_ptr, fault);
-	user_access_end();
-	call->args.base = base_ptr;
-	call->args.len = len_ptr;
-	*base = old_base;
-	*len = old_len;
-	return true;
-fault:
-	user_access_end();
-	return false;
-}
-
-static u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
-{
-	if ((call->req.header.flags & NTVM_F_INDIRECT) && !ntvm_args_fetch(call, base, len))
-		return NTVM_STATUS_ACCESS_VIOLATION;
-	call->args.old_base = *base;
-	call->args.old_len = *len;
-	return NTVM_STATUS_SUCCESS;
-}
-
-/* Write the results; INDIRECT's request keeps the addresses it came with. */
-static u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *len, u64 start, u64 bytes)
-{
-	if (!(call->req.header.flags & NTVM_F_INDIRECT)) {
-		*base = start;
-		*len = bytes;
-		return NTVM_STATUS_SUCCESS;
-	}
-	/* The probe has written back what was there: often the result already. */
-	if (start == call->args.old_base && bytes == call->args.old_len)
-		return NTVM_STATUS_SUCCESS;
-	if (!access_ok(call->args.base, sizeof(u64)) ||
-	    !user_write_access_begin(call->args.len, sizeof(u64)))
-		return NTVM_STATUS_ACCESS_VIOLATION;
-	unsafe_put_user(start, call->args.base, fault);
-	unsafe_put_user(bytes, call->args.len, fault);
-	user_write_access_end();
-	return NTVM_STATUS_SUCCESS;
-fault:
-	user_write_access_end();
-	return NTVM_STATUS_ACCESS_VIOLATION;
-}
-
 /* --- the target ------------------------------------------------------------------ */
 
 /* Not an open file, not one of ours, without the right, without a process. */
@@ -254,44 +102,6 @@ static void ntvm_call_end(struct ntvm_call *call)
 		mmput(call->process->mm);
 	if (call->target)
 		fput(call->target);
-}
-
-struct ntvm_remote {
-	struct work_struct work;
-	struct ntvm_op *op;
-	u32 (*fn)(struct ntvm_op *op);
-	u32 status;
-};
-
-static void ntvm_remote_work(struct work_struct *work)
-{
-	struct ntvm_remote *remote = container_of(work, struct ntvm_remote, work);
-
-	kthread_use_mm(remote->op->process->mm);
-	remote->status = remote->fn(remote->op);
-	kthread_unuse_mm(remote->op->process->mm);
-}
-
-/*
- * vm_mmap() and vm_munmap() act on current->mm: for another process somebody
- * with its mm does the work. The process itself need not run.
- */
-static noinline u32 ntvm_call_run_foreign(struct ntvm_op *op, u32 (*fn)(struct ntvm_op *op))
-{
-	struct ntvm_remote remote = { .op = op, .fn = fn };
-
-	INIT_WORK_ONSTACK(&remote.work, ntvm_remote_work);
-	queue_work(ntvm_wq, &remote.work);
-	flush_work(&remote.work);
-	destroy_work_on_stack(&remote.work);
-	return remote.status;
-}
-
-static __always_inline u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op *op,
-					 u32 (*fn)(struct ntvm_op *op))
-{
-	op->process = call->process;
-	return likely(!call->foreign) ? fn(op) : ntvm_call_run_foreign(op, fn);
 }
 
 /* --- the requests -------------------------------------------------------------------- */
@@ -518,6 +328,7 @@ static int ntvm_ioc_duplicate(struct ntvm_call *call)
 		goto err_put;
 	d->status = NTVM_STATUS_SUCCESS;
 	d->out_fd = fd;
+	call->new_fd = fd;
 	call->new_file = file;
 	return 0;
 
@@ -581,8 +392,6 @@ struct ntvm_ioctl_op {
 		.status_only = _status_only,				\
 	}
 
-#define NTVM_ACCESS_LOOK	(NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED)
-
 static const struct ntvm_ioctl_op ntvm_ioctls[] = {
 	NTVM_IOCTL(NTVM_IOC_GET_INFO, ntvm_info, reserved, ntvm_ioc_get_info, 0, 0, false),
 	NTVM_IOCTL(NTVM_IOC_ALLOCATE, ntvm_allocate, protect, ntvm_ioc_allocate,
@@ -598,6 +407,24 @@ static const struct ntvm_ioctl_op ntvm_ioctls[] = {
 	NTVM_IOCTL(NTVM_IOC_DUPLICATE, ntvm_duplicate, out_fd, ntvm_ioc_duplicate, 0, 0, false),
 	NTVM_IOCTL(NTVM_IOC_TAKE_FAULT, ntvm_take_fault, out_address, ntvm_ioc_take_fault,
 		   0, 0, false),
+	NTVM_IOCTL(NTVM_IOC_ALLOCATE_EX, ntvm_allocate_ex, reserved, ntvm_ioc_allocate_ex,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION, false),
+	NTVM_IOCTL(NTVM_IOC_WATCH, ntvm_watch, reserved, ntvm_ioc_watch,
+		   0, NTVM_ACCESS_VM_OPERATION, true),
+	NTVM_IOCTL(NTVM_IOC_LOCK, ntvm_lock, map_type, ntvm_ioc_lock,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION, false),
+	NTVM_IOCTL(NTVM_IOC_OFFER, ntvm_offer, priority, ntvm_ioc_offer,
+		   0, NTVM_ACCESS_VM_OPERATION, true),
+	NTVM_IOCTL(NTVM_IOC_COPY, ntvm_copy, reserved, ntvm_ioc_copy, 0, 0, true),
+	NTVM_IOCTL(NTVM_IOC_SET_INFORMATION, ntvm_set_information, info_length,
+		   ntvm_ioc_set_information, 0, NTVM_ACCESS_VM_OPERATION, true),
+	NTVM_IOCTL(NTVM_IOC_FLUSH, ntvm_flush, out_information, ntvm_ioc_flush,
+		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION, false),
+	NTVM_IOCTL(NTVM_IOC_STACK, ntvm_stack, limit, ntvm_ioc_stack, 0, 0, false),
+	NTVM_IOCTL(NTVM_IOC_VECTOR, ntvm_vector, out_done, ntvm_ioc_vector,
+		   0, NTVM_ACCESS_VM_OPERATION, false),
+	NTVM_IOCTL(NTVM_IOC_LIMITS, ntvm_limits, out_peak, ntvm_ioc_limits, 0, 0, false),
+	NTVM_IOCTL(NTVM_IOC_JOB, ntvm_job, out_processes, ntvm_ioc_job, 0, 0, false),
 };
 
 /*
@@ -667,10 +494,10 @@ long ntvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		ret = ntvm_call_answer(&call, header, op);
 	if (unlikely(call.new_file)) {
 		if (ret) {
-			put_unused_fd(call.req.duplicate.out_fd);
+			put_unused_fd(call.new_fd);
 			fput(call.new_file);
 		} else {
-			fd_install(call.req.duplicate.out_fd, call.new_file);
+			fd_install(call.new_fd, call.new_file);
 		}
 	}
 	if (unlikely(call.target))

@@ -170,13 +170,13 @@ long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
 
 	if (!choose) {
 		flags |= MAP_FIXED_NOREPLACE;
-		offset = ntvm_shadow_pgoff(range->start) << PAGE_SHIFT;
+		offset = ntvm_shadow_pgoff(x, range->start) << PAGE_SHIFT;
 	}
 	p->layout.top_down = top_down;
 	p->layout.lowest = range->lowest;
 	p->layout.limit = range->limit;
 	ntvm_layout_begin(p, x, kind);
-	addr = vm_mmap(p->shadow, range->start, range->end - range->start,
+	addr = vm_mmap(x->file, range->start, range->end - range->start,
 		       ntvm_kind_prot(kind), flags, offset);
 	ntvm_layout_end(p);
 	if (!IS_ERR_VALUE(addr) && kind != NTVM_KIND_PLAIN)
@@ -209,9 +209,9 @@ static long ntvm_layout_remap(struct ntvm_process *p, struct ntvm_extent *x,
 	long addr;
 
 	ntvm_layout_begin(p, x, kind);
-	addr = vm_mmap(p->shadow, start, end - start, ntvm_kind_prot(kind),
+	addr = vm_mmap(x->file, start, end - start, ntvm_kind_prot(kind),
 		       MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-		       ntvm_shadow_pgoff(start) << PAGE_SHIFT);
+		       ntvm_shadow_pgoff(x, start) << PAGE_SHIFT);
 	ntvm_layout_end(p);
 	return IS_ERR_VALUE(addr) ? addr : 0;
 }

@@ -130,4 +130,4 @@ module_exit(ntvm_exit);
 MODULE_DESCRIPTION("NT virtual memory for Linux processes");
 MODULE_AUTHOR("The ntvm authors");
 MODULE_LICENSE("GPL");
-MODULE_VERSION("0.1.0");
+MODULE_VERSION("0.2.0");

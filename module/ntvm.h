@@ -136,6 +136,12 @@ struct ntvm_process {
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
  *	   guard page, under @fault_lock alone)
  * @executable: VMAs other than the plain kind exist (process lock)
+ * @traits: NTVM_TRAIT_* (written with the process lock or @lock held, and with
+ *	    @fault_lock where faults ask for them)
+ * @keep: bits of a page's state that a commit or a change of protection leaves
+ *	  alone (as @traits)
+ * @file: the shadow file that it maps (invariant); the process pins it
+ * @shift: what turns page numbers of addresses into those of @file (invariant)
  * @region: what it was reserved for
  *
  * A region and its extent are one to one until a part of the region is
@@ -150,8 +156,22 @@ struct ntvm_extent {
 	struct rw_semaphore fault_lock;
 	struct ntvm_pages pages;
 	bool executable;
+	u8 traits;
+	u8 keep;
+	u16 shift;
+	struct file *file;
 	struct ntvm_region region;
 };
+
+/* What makes an extent more than plain memory: free.c lets go of these first. */
+#define NTVM_TRAIT_WATCH	0x01	/* watch.c: writes are recorded */
+#define NTVM_TRAIT_RESET	0x02	/* reset.c: contents may have been given up */
+#define NTVM_TRAIT_LOCKED	0x04	/* lock.c: pages may be locked in memory */
+#define NTVM_TRAIT_LARGE	0x08	/* large.c: large pages */
+#define NTVM_TRAIT_NODE		0x10	/* allocate_ex.c: has a memory policy */
+
+/* Pages by which the shadow file is ahead of addresses; see shadow.c. */
+#define NTVM_SHADOW_SHIFT	1
 
 /**
  * struct ntvm_handle - an open file of /dev/ntvm
@@ -187,9 +207,12 @@ static inline bool ntvm_state_committed(u8 state)
 	return state & NTVM_STATE_PROT;
 }
 
+/* No access, whatever the protection says. */
+#define NTVM_STATE_BARRED	(NTVM_STATE_GUARD | NTVM_STATE_OFFERED)
+
 static inline bool ntvm_state_readable(u8 state)
 {
-	return (state & NTVM_STATE_PROT) >= NTVM_PROT_R && !(state & NTVM_STATE_GUARD);
+	return (state & NTVM_STATE_PROT) >= NTVM_PROT_R && !(state & NTVM_STATE_BARRED);
 }
 
 static inline bool ntvm_state_writable(u8 state)
@@ -197,7 +220,7 @@ static inline bool ntvm_state_writable(u8 state)
 	u8 prot = state & NTVM_STATE_PROT;
 
 	return (prot == NTVM_PROT_RW || prot == NTVM_PROT_RWX) &&
-	       !(state & NTVM_STATE_GUARD);
+	       !(state & NTVM_STATE_BARRED);
 }
 
 /* process.c */
@@ -288,16 +311,16 @@ void ntvm_extent_exit(void);
 
 /* shadow.c */
 struct file *ntvm_shadow_create(struct ntvm_process *p);
-void ntvm_shadow_punch(struct ntvm_process *p, unsigned long start, unsigned long end);
-bool ntvm_shadow_resident(struct ntvm_process *p, unsigned long start, unsigned long end);
+void ntvm_shadow_punch(struct ntvm_extent *x, unsigned long start, unsigned long end);
+bool ntvm_shadow_resident(struct ntvm_extent *x, unsigned long start, unsigned long end);
 struct file *ntvm_tmpfs_file(const char *name);
 int ntvm_shadow_init(void);
 void ntvm_shadow_exit(void);
 
-/* The shadow file's page for an address; see shadow.c for the shift by one. */
-static inline pgoff_t ntvm_shadow_pgoff(unsigned long addr)
+/* The shadow file's page for an address; see shadow.c for the shift. */
+static inline pgoff_t ntvm_shadow_pgoff(const struct ntvm_extent *x, unsigned long addr)
 {
-	return (addr >> PAGE_SHIFT) + 1;
+	return (addr >> PAGE_SHIFT) + x->shift;
 }
 
 /* layout.c */
@@ -442,7 +465,7 @@ static inline unsigned long ntvm_span_committed(const struct ntvm_span *s)
 	return ntvm_pages_committed(&s->extent->pages, s->first, s->last);
 }
 
-void ntvm_span_set(struct ntvm_span *s, u8 state);
+void ntvm_span_set(struct ntvm_span *s, u8 keep, u8 state);
 
 u32 ntvm_allocate(struct ntvm_op *op);
 u32 ntvm_free(struct ntvm_op *op);
@@ -453,6 +476,10 @@ u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr,
 u32 ntvm_foreign_type(struct ntvm_process *p, unsigned long addr);
 int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		       unsigned long start, unsigned long end, bool unmap);
+
+/* call.c */
+struct ntvm_call;
+void ntvm_foreign_run(struct ntvm_process *p, void (*fn)(void *arg), void *arg);
 
 /* ioctl.c */
 long ntvm_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

@@ -366,6 +366,29 @@ u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
 }
 
 /**
+ * ntvm_pages_run_masked - the run of pages that are equal in some bits
+ * @t: the table
+ * @page: the first page
+ * @last: look no further, below @t->nr
+ * @mask: the bits that count
+ * @run_last: last page of the run, at most @last
+ *
+ * Context: As ntvm_pages_run().
+ * Return: the state of @page, all bits of it.
+ */
+u8 ntvm_pages_run_masked(const struct ntvm_pages *t, unsigned long page,
+			 unsigned long last, u8 mask, unsigned long *run_last)
+{
+	unsigned long end;
+	u8 state = ntvm_pages_run(t, page, last, &end);
+
+	while (end < last && !((ntvm_pages_get(t, end + 1) ^ state) & mask))
+		ntvm_pages_run(t, end + 1, last, &end);
+	*run_last = end;
+	return state;
+}
+
+/**
  * ntvm_pages_committed - count committed pages
  * @t: the table
  * @first: first page

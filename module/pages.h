@@ -10,7 +10,8 @@
 
 /*
  * A page's byte. 0 is a reserved page; a committed one holds the index of its
- * protection and perhaps the guard bit.
+ * protection and perhaps the guard bit. The bits above are of extents with the
+ * traits that need them, see struct ntvm_extent.
  */
 enum ntvm_prot {
 	NTVM_PROT_NONE = 0,	/* not committed */
@@ -24,6 +25,13 @@ enum ntvm_prot {
 
 #define NTVM_STATE_PROT		0x07
 #define NTVM_STATE_GUARD	0x08
+#define NTVM_STATE_DIRTY	0x10	/* watched, and written since the last reset */
+#define NTVM_STATE_RESET	0x20	/* the contents may be dropped under pressure */
+#define NTVM_STATE_OFFERED	0x40	/* the same, and not accessible until reclaimed */
+#define NTVM_STATE_LOST		0x80	/* with one of these: the contents were dropped */
+
+/* What NT knows of a page; the rest is the module's. */
+#define NTVM_STATE_NT		(NTVM_STATE_PROT | NTVM_STATE_GUARD)
 
 struct ntvm_node;
 
@@ -61,6 +69,8 @@ void ntvm_pages_destroy(struct ntvm_pages *t);
 u8 ntvm_pages_get(const struct ntvm_pages *t, unsigned long page);
 u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
 		  unsigned long last, unsigned long *run_last);
+u8 ntvm_pages_run_masked(const struct ntvm_pages *t, unsigned long page,
+			 unsigned long last, u8 mask, unsigned long *run_last);
 unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
 				   unsigned long first, unsigned long last);
 unsigned int ntvm_pages_missing(const struct ntvm_pages *t,

@@ -16,6 +16,7 @@ struct ntvm_extent;
  * @start: first byte, page aligned; AllocationBase
  * @end: first byte behind it, page aligned
  * @protect: NTVM_PAGE_* of the reserve call; AllocationProtect
+ * @flags: NTVM_REGION_*
  * @extent: the mapping it lies in
  */
 struct ntvm_region {
@@ -23,8 +24,12 @@ struct ntvm_region {
 	unsigned long start;
 	unsigned long end;
 	u32 protect;
+	u32 flags;
 	struct ntvm_extent *extent;
 };
+
+#define NTVM_REGION_PLACEHOLDER	0x1u	/* reserved, and only to be split, joined, replaced */
+#define NTVM_REGION_REPLACED	0x2u	/* was a placeholder and can become one again */
 
 /**
  * struct ntvm_regions - the tree; regions never overlap and never merge

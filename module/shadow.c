@@ -79,7 +79,7 @@ static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 			return -ENOMEM;
 		ntvm_fault_init(ops);
 	}
-	vma->vm_pgoff = ntvm_shadow_pgoff(vma->vm_start);
+	vma->vm_pgoff = ntvm_shadow_pgoff(p->layout.extent, vma->vm_start);
 	/* The READ_IMPLIES_EXEC personality means memory without NX, not NT's. */
 	if (p->layout.kind == NTVM_KIND_PLAIN && (vma->vm_flags & VM_EXEC))
 		ntvm_vma_flags_clear(vma, VM_EXEC);
@@ -141,7 +141,7 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
 
 /**
  * ntvm_shadow_resident - is there a page, in memory or swapped out?
- * @p: the process; has a shadow
+ * @x: the extent that the range lies in
  * @start: first byte, page aligned
  * @end: first byte behind the range
  *
@@ -151,21 +151,21 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
  * Context: any.
  * Return: true if the shadow holds a page of the range.
  */
-bool ntvm_shadow_resident(struct ntvm_process *p, unsigned long start, unsigned long end)
+bool ntvm_shadow_resident(struct ntvm_extent *x, unsigned long start, unsigned long end)
 {
-	struct xarray *pages = &p->shadow->f_mapping->i_pages;
-	unsigned long index = ntvm_shadow_pgoff(start);
+	struct xarray *pages = &x->file->f_mapping->i_pages;
+	unsigned long index = ntvm_shadow_pgoff(x, start);
 
 	if (xa_empty(pages))
 		return false;
 	if (end - start == PAGE_SIZE)
 		return xa_load(pages, index);
-	return xa_find(pages, &index, ntvm_shadow_pgoff(end) - 1, XA_PRESENT);
+	return xa_find(pages, &index, ntvm_shadow_pgoff(x, end) - 1, XA_PRESENT);
 }
 
 /**
  * ntvm_shadow_punch - drop the contents of a range
- * @p: the process; has a shadow
+ * @x: the extent that the range lies in
  * @start: first byte, page aligned
  * @end: first byte behind the range
  *
@@ -175,13 +175,13 @@ bool ntvm_shadow_resident(struct ntvm_process *p, unsigned long start, unsigned 
  *
  * Context: process context, may sleep.
  */
-void ntvm_shadow_punch(struct ntvm_process *p, unsigned long start, unsigned long end)
+void ntvm_shadow_punch(struct ntvm_extent *x, unsigned long start, unsigned long end)
 {
-	struct address_space *mapping = p->shadow->f_mapping;
-	loff_t from = (loff_t)ntvm_shadow_pgoff(start) << PAGE_SHIFT;
+	struct address_space *mapping = x->file->f_mapping;
+	loff_t from = (loff_t)ntvm_shadow_pgoff(x, start) << PAGE_SHIFT;
 	loff_t len = end - start;
 
-	if (!ntvm_shadow_resident(p, start, end))
+	if (!ntvm_shadow_resident(x, start, end))
 		return;
 	/* In bulk; the truncation would look for each page's mappings singly. */
 	unmap_mapping_range(mapping, from, len, 0);

@@ -309,7 +309,7 @@ TEST_F(uapi, a_reserved_field_that_is_not_zero)
 TEST_F(uapi, an_unknown_request)
 {
 	static const unsigned long bad[] = {
-		_IO('N', 0x8f), _IO('N', 0x98), _IO('N', 0), _IO('N', 0xff), _IO('M', 0x91), 0, ~0ul,
+		_IO('N', 0x8f), _IO('N', 0xa3), _IO('N', 0), _IO('N', 0xff), _IO('M', 0x91), 0, ~0ul,
 		_IOWR('N', 0x91, struct ntvm_allocate), 0x5401,
 	};
 	size_t i;

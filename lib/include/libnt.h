@@ -192,8 +192,26 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_SUCCESS
 #define STATUS_SUCCESS			((NTSTATUS)0x00000000)
 #endif
+#ifndef STATUS_PENDING
+#define STATUS_PENDING			((NTSTATUS)0x00000103)
+#endif
+#ifndef STATUS_WORKING_SET_LIMIT_RANGE
+#define STATUS_WORKING_SET_LIMIT_RANGE	((NTSTATUS)0x40000002)
+#endif
+#ifndef STATUS_WAS_LOCKED
+#define STATUS_WAS_LOCKED		((NTSTATUS)0x40000019)
+#endif
 #ifndef STATUS_GUARD_PAGE_VIOLATION
 #define STATUS_GUARD_PAGE_VIOLATION	((NTSTATUS)0x80000001)
+#endif
+#ifndef STATUS_DATATYPE_MISALIGNMENT
+#define STATUS_DATATYPE_MISALIGNMENT	((NTSTATUS)0x80000002)
+#endif
+#ifndef STATUS_BUFFER_OVERFLOW
+#define STATUS_BUFFER_OVERFLOW		((NTSTATUS)0x80000005)
+#endif
+#ifndef STATUS_PARTIAL_COPY
+#define STATUS_PARTIAL_COPY		((NTSTATUS)0x8000000D)
 #endif
 #ifndef STATUS_UNSUCCESSFUL
 #define STATUS_UNSUCCESSFUL		((NTSTATUS)0xC0000001)
@@ -206,6 +224,9 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #endif
 #ifndef STATUS_ACCESS_VIOLATION
 #define STATUS_ACCESS_VIOLATION		((NTSTATUS)0xC0000005)
+#endif
+#ifndef STATUS_IN_PAGE_ERROR
+#define STATUS_IN_PAGE_ERROR		((NTSTATUS)0xC0000006)
 #endif
 #ifndef STATUS_INVALID_HANDLE
 #define STATUS_INVALID_HANDLE		((NTSTATUS)0xC0000008)
@@ -225,6 +246,9 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_CONFLICTING_ADDRESSES
 #define STATUS_CONFLICTING_ADDRESSES	((NTSTATUS)0xC0000018)
 #endif
+#ifndef STATUS_NOT_MAPPED_VIEW
+#define STATUS_NOT_MAPPED_VIEW		((NTSTATUS)0xC0000019)
+#endif
 #ifndef STATUS_UNABLE_TO_FREE_VM
 #define STATUS_UNABLE_TO_FREE_VM	((NTSTATUS)0xC000001A)
 #endif
@@ -240,17 +264,26 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_OBJECT_TYPE_MISMATCH
 #define STATUS_OBJECT_TYPE_MISMATCH	((NTSTATUS)0xC0000024)
 #endif
-#ifndef STATUS_INVALID_PARAMETER_MIX
-#define STATUS_INVALID_PARAMETER_MIX	((NTSTATUS)0xC0000030)
+#ifndef STATUS_NOT_LOCKED
+#define STATUS_NOT_LOCKED		((NTSTATUS)0xC000002A)
 #endif
 #ifndef STATUS_NOT_COMMITTED
 #define STATUS_NOT_COMMITTED		((NTSTATUS)0xC000002D)
+#endif
+#ifndef STATUS_INVALID_PARAMETER_MIX
+#define STATUS_INVALID_PARAMETER_MIX	((NTSTATUS)0xC0000030)
+#endif
+#ifndef STATUS_QUOTA_EXCEEDED
+#define STATUS_QUOTA_EXCEEDED		((NTSTATUS)0xC0000044)
 #endif
 #ifndef STATUS_INVALID_PAGE_PROTECTION
 #define STATUS_INVALID_PAGE_PROTECTION	((NTSTATUS)0xC0000045)
 #endif
 #ifndef STATUS_REVISION_MISMATCH
 #define STATUS_REVISION_MISMATCH	((NTSTATUS)0xC0000059)
+#endif
+#ifndef STATUS_PRIVILEGE_NOT_HELD
+#define STATUS_PRIVILEGE_NOT_HELD	((NTSTATUS)0xC0000061)
 #endif
 #ifndef STATUS_INSUFFICIENT_RESOURCES
 #define STATUS_INSUFFICIENT_RESOURCES	((NTSTATUS)0xC000009A)
@@ -261,8 +294,14 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_MEMORY_NOT_ALLOCATED
 #define STATUS_MEMORY_NOT_ALLOCATED	((NTSTATUS)0xC00000A0)
 #endif
+#ifndef STATUS_WORKING_SET_QUOTA
+#define STATUS_WORKING_SET_QUOTA	((NTSTATUS)0xC00000A1)
+#endif
 #ifndef STATUS_NOT_SUPPORTED
 #define STATUS_NOT_SUPPORTED		((NTSTATUS)0xC00000BB)
+#endif
+#ifndef STATUS_INVALID_USER_BUFFER
+#define STATUS_INVALID_USER_BUFFER	((NTSTATUS)0xC00000E8)
 #endif
 #ifndef STATUS_INVALID_PARAMETER_1
 #define STATUS_INVALID_PARAMETER_1	((NTSTATUS)0xC00000EF)
@@ -282,11 +321,17 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_INVALID_PARAMETER_6
 #define STATUS_INVALID_PARAMETER_6	((NTSTATUS)0xC00000F4)
 #endif
+#ifndef STATUS_STACK_OVERFLOW
+#define STATUS_STACK_OVERFLOW		((NTSTATUS)0xC00000FD)
+#endif
 #ifndef STATUS_PROCESS_IS_TERMINATING
 #define STATUS_PROCESS_IS_TERMINATING	((NTSTATUS)0xC000010A)
 #endif
 #ifndef STATUS_COMMITMENT_LIMIT
 #define STATUS_COMMITMENT_LIMIT		((NTSTATUS)0xC000012D)
+#endif
+#ifndef STATUS_INVALID_ADDRESS
+#define STATUS_INVALID_ADDRESS		((NTSTATUS)0xC0000141)
 #endif
 #ifndef STATUS_NOT_FOUND
 #define STATUS_NOT_FOUND		((NTSTATUS)0xC0000225)
@@ -396,6 +441,28 @@ NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
  * STATUS_OBJECT_TYPE_MISMATCH and stays open.
  */
 NTSTATUS NTAPI NtClose(HANDLE Handle);
+
+/* --- extended allocation --------------------------------------------------- */
+
+/* --- write watch ----------------------------------------------------------- */
+
+/* --- locked pages ---------------------------------------------------------- */
+
+/* --- contents that may be given up ----------------------------------------- */
+
+/* --- other processes' memory ----------------------------------------------- */
+
+/* --- information and flushing ---------------------------------------------- */
+
+/* --- handles --------------------------------------------------------------- */
+
+/* --- stacks ---------------------------------------------------------------- */
+
+/* --- exceptions ------------------------------------------------------------ */
+
+/* --- many at once ---------------------------------------------------------- */
+
+/* --- limits and jobs ------------------------------------------------------- */
 
 /* --- what Linux adds ------------------------------------------------------------ */
 

@@ -39,6 +39,17 @@
 #define NTVM_IOC_SET_CONTRACT	_IO(NTVM_IOC_TYPE, 0x95)
 #define NTVM_IOC_DUPLICATE	_IO(NTVM_IOC_TYPE, 0x96)
 #define NTVM_IOC_TAKE_FAULT	_IO(NTVM_IOC_TYPE, 0x97)
+#define NTVM_IOC_ALLOCATE_EX	_IO(NTVM_IOC_TYPE, 0x98)
+#define NTVM_IOC_WATCH		_IO(NTVM_IOC_TYPE, 0x99)
+#define NTVM_IOC_LOCK		_IO(NTVM_IOC_TYPE, 0x9a)
+#define NTVM_IOC_OFFER		_IO(NTVM_IOC_TYPE, 0x9b)
+#define NTVM_IOC_COPY		_IO(NTVM_IOC_TYPE, 0x9c)
+#define NTVM_IOC_SET_INFORMATION	_IO(NTVM_IOC_TYPE, 0x9d)
+#define NTVM_IOC_FLUSH		_IO(NTVM_IOC_TYPE, 0x9e)
+#define NTVM_IOC_STACK		_IO(NTVM_IOC_TYPE, 0x9f)
+#define NTVM_IOC_VECTOR		_IO(NTVM_IOC_TYPE, 0xa0)
+#define NTVM_IOC_LIMITS		_IO(NTVM_IOC_TYPE, 0xa1)
+#define NTVM_IOC_JOB		_IO(NTVM_IOC_TYPE, 0xa2)
 
 /* ntvm_header.handle: the caller's own process; never looked up. */
 #define NTVM_CURRENT_PROCESS	(-1)
@@ -107,6 +118,14 @@ struct ntvm_info {
 #define NTVM_FEATURE_PRIVATE	(1ull << 0)	/* allocate, free, protect, query */
 #define NTVM_FEATURE_FOREIGN	(1ull << 1)	/* handles to other processes */
 #define NTVM_FEATURE_GUARD	(1ull << 2)	/* one-shot guard pages, TAKE_FAULT */
+#define NTVM_FEATURE_EX		(1ull << 3)	/* ALLOCATE_EX, placeholders */
+#define NTVM_FEATURE_WATCH	(1ull << 4)	/* write watch */
+#define NTVM_FEATURE_RESET	(1ull << 5)	/* RESET, RESET_UNDO, OFFER */
+#define NTVM_FEATURE_LOCK	(1ull << 6)	/* LOCK, LARGE_PAGES */
+#define NTVM_FEATURE_COPY	(1ull << 7)	/* COPY, SET_INFORMATION, FLUSH, all queries */
+#define NTVM_FEATURE_STACK	(1ull << 8)	/* STACK */
+#define NTVM_FEATURE_VECTOR	(1ull << 9)	/* VECTOR */
+#define NTVM_FEATURE_LIMITS	(1ull << 10)	/* LIMITS, JOB */
 
 /**
  * struct ntvm_allocate - NTVM_IOC_ALLOCATE: reserve and commit
@@ -234,7 +253,11 @@ struct ntvm_query {
 	__u32 reserved;
 };
 
-#define NTVM_QUERY_BASIC	0
+#define NTVM_QUERY_BASIC		0
+#define NTVM_QUERY_MAPPED_FILENAME	2
+#define NTVM_QUERY_REGION		3
+#define NTVM_QUERY_WORKING_SET_EX	4
+#define NTVM_QUERY_IMAGE		6
 
 /**
  * struct ntvm_basic_info - the run of equal pages that begins at an address
@@ -333,7 +356,411 @@ struct ntvm_take_fault {
 	__aligned_u64 out_address;
 };
 
-#define NTVM_FAULT_GUARD	1
+#define NTVM_FAULT_GUARD	1	/* a guard page was hit */
+#define NTVM_FAULT_STACK	2	/* the thread's stack is used up */
+
+/* --- ALLOCATE_EX ------------------------------------------------------------- */
+
+/**
+ * struct ntvm_parameter - one extended parameter; MEM_EXTENDED_PARAMETER of 64-bit NT
+ * @type: NTVM_PARAMETER_*; the bits above the lowest 8 are 0
+ * @value: a number, or the address of a struct, as @type says
+ */
+struct ntvm_parameter {
+	__aligned_u64 type;
+	__aligned_u64 value;
+};
+
+#define NTVM_PARAMETER_ADDRESS		1	/* address of struct ntvm_requirements */
+#define NTVM_PARAMETER_NODE		2	/* preferred NUMA node */
+#define NTVM_PARAMETER_PARTITION	3
+#define NTVM_PARAMETER_PHYSICAL		4
+#define NTVM_PARAMETER_ATTRIBUTES	5	/* NTVM_ATTRIBUTE_* */
+#define NTVM_PARAMETER_MACHINE		6
+#define NTVM_PARAMETER_MAX		7
+
+/**
+ * struct ntvm_requirements - where a range may be; MEM_ADDRESS_REQUIREMENTS of 64-bit NT
+ * @lowest: lowest start, a multiple of the granularity; 0: any
+ * @highest: highest last byte, the last one of a page; 0: any
+ * @alignment: of the start, a power of two, the granularity or more; 0: any
+ */
+struct ntvm_requirements {
+	__aligned_u64 lowest;
+	__aligned_u64 highest;
+	__aligned_u64 alignment;
+};
+
+/**
+ * struct ntvm_allocate_ex - NTVM_IOC_ALLOCATE_EX: NtAllocateVirtualMemoryEx
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: as in struct ntvm_allocate
+ * @len: as in struct ntvm_allocate
+ * @type: NTVM_ALLOC_*
+ * @protect: NTVM_PAGE_*
+ * @parameters: address of an array of struct ntvm_parameter
+ * @count: its entries, at most NTVM_PARAMETER_MAX (each type once)
+ * @reserved: 0
+ */
+struct ntvm_allocate_ex {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 type;
+	__u32 protect;
+	__aligned_u64 parameters;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* --- WATCH --------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_watch - NTVM_IOC_WATCH: pages written to; NtGetWriteWatch, NtResetWriteWatch
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @op: NTVM_WATCH_GET or NTVM_WATCH_RESET
+ * @watch_flags: GET: 0 or NTVM_WATCH_FLAG_RESET, reset the pages that are returned
+ * @base: an address of a watched region
+ * @len: bytes
+ * @addresses: GET: address of an array of 8-byte addresses
+ * @count_ptr: GET: address of an 8-byte variable, in: entries of the array, out:
+ *	       entries filled
+ * @granularity_ptr: GET: address of a 4-byte variable for the page size
+ * @reserved: 0
+ */
+struct ntvm_watch {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 op;
+	__u32 watch_flags;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__aligned_u64 addresses;
+	__aligned_u64 count_ptr;
+	__aligned_u64 granularity_ptr;
+	__aligned_u64 reserved;
+};
+
+#define NTVM_WATCH_GET		0
+#define NTVM_WATCH_RESET	1
+#define NTVM_WATCH_FLAG_RESET	0x1u
+
+/* --- LOCK ------------------------------------------------------------------------ */
+
+/**
+ * struct ntvm_lock - NTVM_IOC_LOCK: NtLockVirtualMemory, NtUnlockVirtualMemory
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: in/out
+ * @len: in/out, bytes
+ * @op: NTVM_LOCK_LOCK or NTVM_LOCK_UNLOCK
+ * @map_type: NTVM_LOCK_PROCESS, NTVM_LOCK_SYSTEM or both
+ */
+struct ntvm_lock {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 op;
+	__u32 map_type;
+};
+
+#define NTVM_LOCK_LOCK		0
+#define NTVM_LOCK_UNLOCK	1
+#define NTVM_LOCK_PROCESS	1u
+#define NTVM_LOCK_SYSTEM	2u
+
+/* --- OFFER ------------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_offer - NTVM_IOC_OFFER: offer, reclaim, discard contents
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: first byte, page aligned
+ * @len: bytes, a multiple of the page size
+ * @op: NTVM_OFFER_*
+ * @priority: OFFER: 1 (given up first) to 4; else 0
+ */
+struct ntvm_offer {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 op;
+	__u32 priority;
+};
+
+#define NTVM_OFFER_OFFER	0
+#define NTVM_OFFER_RECLAIM	1
+#define NTVM_OFFER_DISCARD	2
+
+/* --- COPY ---------------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_copy - NTVM_IOC_COPY: NtReadVirtualMemory, NtWriteVirtualMemory
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_READ or NTVM_ACCESS_VM_WRITE, as @op says
+ * @status: out
+ * @address: in the process of @handle
+ * @buffer: address in the caller
+ * @len: bytes
+ * @done_ptr: 0, or address of an 8-byte variable for the bytes copied
+ * @op: NTVM_COPY_READ or NTVM_COPY_WRITE
+ * @reserved: 0
+ */
+struct ntvm_copy {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 address;
+	__aligned_u64 buffer;
+	__aligned_u64 len;
+	__aligned_u64 done_ptr;
+	__u32 op;
+	__u32 reserved;
+};
+
+#define NTVM_COPY_READ		0
+#define NTVM_COPY_WRITE		1
+
+/* --- SET_INFORMATION -------------------------------------------------------------- */
+
+/**
+ * struct ntvm_memory_range - MEMORY_RANGE_ENTRY of 64-bit NT
+ * @address: first byte
+ * @len: bytes
+ */
+struct ntvm_memory_range {
+	__aligned_u64 address;
+	__aligned_u64 len;
+};
+
+/**
+ * struct ntvm_set_information - NTVM_IOC_SET_INFORMATION: NtSetInformationVirtualMemory
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @ranges: address of an array of struct ntvm_memory_range
+ * @count: its entries
+ * @info: address of what the class wants
+ * @info_class: NTVM_SET_*
+ * @info_length: bytes at @info
+ */
+struct ntvm_set_information {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 ranges;
+	__aligned_u64 count;
+	__aligned_u64 info;
+	__u32 info_class;
+	__u32 info_length;
+};
+
+#define NTVM_SET_PREFETCH	0
+#define NTVM_SET_PRIORITY	1
+#define NTVM_SET_CFG		2
+#define NTVM_SET_DIRTY_STATE	3
+
+/* --- FLUSH ---------------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_flush - NTVM_IOC_FLUSH: NtFlushVirtualMemory
+ * @size: see struct ntvm_header
+ * @flags: 0 or NTVM_F_INDIRECT
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @base: in/out
+ * @len: in/out, bytes; 0: to the end of the mapping
+ * @out_status: out, IO_STATUS_BLOCK's status
+ * @reserved: 0
+ * @out_information: out, IO_STATUS_BLOCK's count of bytes
+ */
+struct ntvm_flush {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 out_status;
+	__u32 reserved;
+	__aligned_u64 out_information;
+};
+
+/* --- STACK ------------------------------------------------------------------------------ */
+
+/**
+ * struct ntvm_stack - NTVM_IOC_STACK: the calling thread's stack
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: must be NTVM_CURRENT_PROCESS
+ * @status: out
+ * @op: NTVM_STACK_SET, NTVM_STACK_GET
+ * @guarantee: SET in, GET out: bytes that stay usable after an overflow
+ * @top: SET in, GET out: first byte above the stack; 0: the thread has none
+ * @bottom: SET in, GET out: first byte of its reservation
+ * @limit: SET in, GET out: lowest byte in use, moves down as the stack grows
+ */
+struct ntvm_stack {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 op;
+	__u32 guarantee;
+	__aligned_u64 top;
+	__aligned_u64 bottom;
+	__aligned_u64 limit;
+};
+
+#define NTVM_STACK_SET		0
+#define NTVM_STACK_GET		1
+
+/* --- VECTOR ----------------------------------------------------------------------------- */
+
+/**
+ * struct ntvm_vector_entry - one of many operations
+ * @op: NTVM_VECTOR_COMMIT, _DECOMMIT or _PROTECT
+ * @status: out; NTVM_STATUS_PENDING if it was not begun
+ * @base: in/out, as in the single request
+ * @len: in/out
+ * @protect: COMMIT, PROTECT: NTVM_PAGE_*; else 0
+ * @out_old: out, PROTECT: protection of the first page before
+ */
+struct ntvm_vector_entry {
+	__u32 op;
+	__u32 status;
+	__aligned_u64 base;
+	__aligned_u64 len;
+	__u32 protect;
+	__u32 out_old;
+};
+
+#define NTVM_VECTOR_COMMIT	0
+#define NTVM_VECTOR_DECOMMIT	1
+#define NTVM_VECTOR_PROTECT	2
+#define NTVM_VECTOR_MAX		65536
+
+/**
+ * struct ntvm_vector - NTVM_IOC_VECTOR: many operations in one request, in order
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: needs NTVM_ACCESS_VM_OPERATION
+ * @status: out
+ * @entries: address of an array of struct ntvm_vector_entry
+ * @count: its entries, at most NTVM_VECTOR_MAX
+ * @vector_flags: 0 or NTVM_VECTOR_STOP, end after the first that fails
+ * @reserved: 0
+ * @out_done: out, entries that were carried out, the failed ones included
+ */
+struct ntvm_vector {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 vector_flags;
+	__u32 reserved;
+	__u32 out_done;
+};
+
+#define NTVM_VECTOR_STOP	0x1u
+
+/* --- LIMITS ------------------------------------------------------------------------------ */
+
+/**
+ * struct ntvm_limits - NTVM_IOC_LIMITS: a process's commit limit and figures
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: SET needs NTVM_ACCESS_VM_OPERATION, GET NTVM_ACCESS_QUERY or _QUERY_LIMITED
+ * @status: out
+ * @op: NTVM_LIMITS_GET or NTVM_LIMITS_SET
+ * @reserved: 0
+ * @limit: SET in, GET out: bytes that may be committed; 0: no limit
+ * @out_committed: out, bytes committed now
+ * @out_peak: out, the most there ever was
+ */
+struct ntvm_limits {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 op;
+	__u32 reserved;
+	__aligned_u64 limit;
+	__aligned_u64 out_committed;
+	__aligned_u64 out_peak;
+};
+
+#define NTVM_LIMITS_GET		0
+#define NTVM_LIMITS_SET		1
+
+/**
+ * struct ntvm_job - NTVM_IOC_JOB: processes that share a commit limit
+ * @size: see struct ntvm_header
+ * @flags: must be 0
+ * @handle: ASSIGN: the process, needs NTVM_ACCESS_VM_OPERATION; else NTVM_CURRENT_PROCESS
+ * @status: out
+ * @op: NTVM_JOB_*
+ * @job: descriptor of the job; CREATE out, else in
+ * @job_flags: SET in, GET out: NTVM_JOB_FLAG_*
+ * @reserved: 0
+ * @job_limit: SET in, GET out: bytes for all processes together; 0: no limit
+ * @process_limit: SET in, GET out: bytes for each process; 0: no limit
+ * @out_committed: GET out, bytes committed by all now
+ * @out_peak: GET out, the most there ever was
+ * @out_process_peak: GET out, the most one process ever had
+ * @out_processes: GET out, processes in the job now
+ */
+struct ntvm_job {
+	__u32 size;
+	__u32 flags;
+	__s32 handle;
+	__u32 status;
+	__u32 op;
+	__s32 job;
+	__u32 job_flags;
+	__u32 reserved;
+	__aligned_u64 job_limit;
+	__aligned_u64 process_limit;
+	__aligned_u64 out_committed;
+	__aligned_u64 out_peak;
+	__aligned_u64 out_process_peak;
+	__aligned_u64 out_processes;
+};
+
+#define NTVM_JOB_CREATE		0
+#define NTVM_JOB_ASSIGN		1
+#define NTVM_JOB_SET		2
+#define NTVM_JOB_GET		3
+#define NTVM_JOB_FLAG_CHILDREN	0x1u	/* child processes are in it too */
+
+/* --- constants ----------------------------------------------------------------------------- */
 
 /* ntvm_allocate.type */
 #define NTVM_ALLOC_COMMIT		0x00001000u
@@ -377,33 +804,49 @@ struct ntvm_take_fault {
 
 /* NTSTATUS */
 #define NTVM_STATUS_SUCCESS			0x00000000u
+#define NTVM_STATUS_PENDING			0x00000103u
+#define NTVM_STATUS_WORKING_SET_LIMIT_RANGE	0x40000002u
+#define NTVM_STATUS_WAS_LOCKED			0x40000019u
+#define NTVM_STATUS_GUARD_PAGE_VIOLATION	0x80000001u
+#define NTVM_STATUS_DATATYPE_MISALIGNMENT	0x80000002u
+#define NTVM_STATUS_BUFFER_OVERFLOW		0x80000005u
+#define NTVM_STATUS_PARTIAL_COPY		0x8000000Du
 #define NTVM_STATUS_UNSUCCESSFUL		0xC0000001u
 #define NTVM_STATUS_INVALID_INFO_CLASS		0xC0000003u
 #define NTVM_STATUS_INFO_LENGTH_MISMATCH	0xC0000004u
 #define NTVM_STATUS_ACCESS_VIOLATION		0xC0000005u
+#define NTVM_STATUS_IN_PAGE_ERROR		0xC0000006u
 #define NTVM_STATUS_INVALID_HANDLE		0xC0000008u
 #define NTVM_STATUS_INVALID_PARAMETER		0xC000000Du
 #define NTVM_STATUS_NO_MEMORY			0xC0000017u
 #define NTVM_STATUS_CONFLICTING_ADDRESSES	0xC0000018u
+#define NTVM_STATUS_NOT_MAPPED_VIEW		0xC0000019u
 #define NTVM_STATUS_UNABLE_TO_FREE_VM		0xC000001Au
 #define NTVM_STATUS_UNABLE_TO_DELETE_SECTION	0xC000001Bu
 #define NTVM_STATUS_ALREADY_COMMITTED		0xC0000021u
 #define NTVM_STATUS_ACCESS_DENIED		0xC0000022u
 #define NTVM_STATUS_OBJECT_TYPE_MISMATCH	0xC0000024u
+#define NTVM_STATUS_NOT_LOCKED			0xC000002Au
 #define NTVM_STATUS_NOT_COMMITTED		0xC000002Du
+#define NTVM_STATUS_QUOTA_EXCEEDED		0xC0000044u
 #define NTVM_STATUS_INVALID_PAGE_PROTECTION	0xC0000045u
+#define NTVM_STATUS_PRIVILEGE_NOT_HELD		0xC0000061u
 #define NTVM_STATUS_INSUFFICIENT_RESOURCES	0xC000009Au
 #define NTVM_STATUS_FREE_VM_NOT_AT_BASE		0xC000009Fu
 #define NTVM_STATUS_MEMORY_NOT_ALLOCATED	0xC00000A0u
+#define NTVM_STATUS_WORKING_SET_QUOTA		0xC00000A1u
 #define NTVM_STATUS_NOT_SUPPORTED		0xC00000BBu
+#define NTVM_STATUS_INVALID_USER_BUFFER		0xC00000E8u
 #define NTVM_STATUS_INVALID_PARAMETER_1		0xC00000EFu
 #define NTVM_STATUS_INVALID_PARAMETER_2		0xC00000F0u
 #define NTVM_STATUS_INVALID_PARAMETER_3		0xC00000F1u
 #define NTVM_STATUS_INVALID_PARAMETER_4		0xC00000F2u
 #define NTVM_STATUS_INVALID_PARAMETER_5		0xC00000F3u
 #define NTVM_STATUS_INVALID_PARAMETER_6		0xC00000F4u
+#define NTVM_STATUS_STACK_OVERFLOW		0xC00000FDu
 #define NTVM_STATUS_PROCESS_IS_TERMINATING	0xC000010Au
 #define NTVM_STATUS_COMMITMENT_LIMIT		0xC000012Du
+#define NTVM_STATUS_INVALID_ADDRESS		0xC0000141u
 #define NTVM_STATUS_NOT_FOUND			0xC0000225u
 
 #endif /* _UAPI_LINUX_NTVM_H */

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * NtReadVirtualMemory, NtWriteVirtualMemory.
+ */
+#include "call.h"
+
+int ntvm_ioc_copy(struct ntvm_call *call)
+{
+	call->req.header.status = NTVM_STATUS_NOT_SUPPORTED;
+	return 0;
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Locked pages.
+ */
+#include "call.h"
+
+int ntvm_ioc_lock(struct ntvm_call *call)
+{
+	call->req.header.status = NTVM_STATUS_NOT_SUPPORTED;
+	return 0;
+}
