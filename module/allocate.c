@@ -8,7 +8,24 @@
 #include "ntvm.h"
 
 /* What this version does of the types that the rules let pass. */
-#define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN)
+#define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN | \
+			 NTVM_ALLOC_RESERVE_PLACEHOLDER | NTVM_ALLOC_REPLACE_PLACEHOLDER)
+
+/**
+ * ntvm_extent_create - make an extent of the kind that a caller asks for
+ * @p: the process it will belong to; has a shadow
+ * @type: NTVM_ALLOC_*
+ * @pages: how many
+ * @state: what they are
+ *
+ * Context: process context, may sleep; process lock held exclusively.
+ * Return: the extent with one reference, or NULL.
+ */
+struct ntvm_extent *ntvm_extent_create(struct ntvm_process *p, u32 type, unsigned long pages,
+				       u8 state)
+{
+	return ntvm_extent_alloc(p, pages, state);
+}
 
 static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 {
@@ -35,7 +52,7 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 			return status;
 		p->shadow = shadow;
 	}
-	x = ntvm_extent_alloc(p, pages, state);
+	x = ntvm_extent_create(p, op->type, pages, state);
 	if (!x)
 		return status;
 	r = &x->region;
@@ -54,6 +71,8 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 	r->start = x->start;
 	r->end = x->end;
 	r->protect = op->protect;
+	if (op->type & NTVM_ALLOC_RESERVE_PLACEHOLDER)
+		r->flags = NTVM_REGION_PLACEHOLDER;
 	/* Cannot overlap: a region has its address range mapped, or p is stale. */
 	if (!ntvm_regions_insert(&p->regions, r)) {
 		ntvm_layout_unmap(p, x->start, x->end);
@@ -78,6 +97,8 @@ static u32 ntvm_reserve(struct ntvm_op *op)
 
 	if (!ntvm_rules_protect_private(op->protect))
 		return NTVM_STATUS_INVALID_PAGE_PROTECTION;
+	if (op->type & NTVM_ALLOC_REPLACE_PLACEHOLDER)
+		return ntvm_replace(op);
 	status = ntvm_process_lock(op->process, true);
 	if (status)
 		return status;
@@ -101,7 +122,7 @@ static u32 ntvm_commit(struct ntvm_op *op)
 		status = NTVM_STATUS_ALREADY_COMMITTED;
 	} else if (!state) {	/* not a protection that private memory may have */
 		status = NTVM_STATUS_INVALID_PAGE_PROTECTION;
-	} else if (!r || op->range.end > r->end) {
+	} else if (!r || op->range.end > r->end || (r->flags & NTVM_REGION_PLACEHOLDER)) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
 	} else {
 		status = ntvm_change(op, r, state, NTVM_CHANGE_COMMIT);

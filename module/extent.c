@@ -40,6 +40,7 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	x->end = 0;
 	ntvm_pages_init(&x->pages, pages, state);
 	x->executable = false;
+	x->policy = false;
 	x->traits = 0;
 	x->keep = 0;
 	x->file = p->shadow;

@@ -257,13 +257,33 @@ static void ntvm_vma_open(struct vm_area_struct *vma)
 				    false);
 }
 
+/*
+ * A memory policy lies with the file, by offset, and so outlives a VMA that is
+ * only mapped anew. It shall not outlive the memory. If there is no memory for
+ * a policy with a hole, what is mapped here next prefers the same node: a
+ * preference for a node is never an obligation.
+ */
+static void ntvm_vma_drop_policy(struct vm_area_struct *vma, struct ntvm_extent *x)
+{
+#ifdef CONFIG_NUMA
+	struct ntvm_process *p = x->process;
+
+	if (ntvm_shmem_ops->set_policy && !(ntvm_layout_ours(p) && p->layout.extent == x))
+		ntvm_shmem_ops->set_policy(vma, NULL);
+#endif
+}
+
 static void ntvm_vma_close(struct vm_area_struct *vma)
 {
 	struct ntvm_extent *x = vma->vm_private_data;
 	struct ntvm_process *p = x->process;
 
-	if (vma->vm_mm == p->mm && !ntvm_layout_ours(p))
-		ntvm_process_poke(p);
+	if (vma->vm_mm == p->mm) {
+		if (unlikely(READ_ONCE(x->policy)))
+			ntvm_vma_drop_policy(vma, x);
+		if (!ntvm_layout_ours(p))
+			ntvm_process_poke(p);
+	}
 	ntvm_extent_put(x);
 	ntvm_process_put(p);
 }
@@ -285,6 +305,19 @@ static int ntvm_vma_mremap(struct vm_area_struct *vma)
 {
 	return -EINVAL;
 }
+
+#ifdef CONFIG_NUMA
+/* mbind(2). A fork child's copy has no say in the file's policy. */
+static int ntvm_vma_set_policy(struct vm_area_struct *vma, struct mempolicy *policy)
+{
+	struct ntvm_extent *x = vma->vm_private_data;
+
+	if (vma->vm_mm != x->process->mm)
+		return -EINVAL;
+	WRITE_ONCE(x->policy, true);
+	return ntvm_shmem_ops->set_policy(vma, policy);
+}
+#endif
 
 /**
  * ntvm_fault_ready - are shmem's hooks known already?
@@ -320,6 +353,10 @@ void ntvm_fault_init(const struct vm_operations_struct *shmem_ops)
 		ntvm_vm_ops.map_pages = ntvm_map_pages;
 		ntvm_vm_ops.page_mkwrite = ntvm_page_mkwrite;
 		ntvm_vm_ops.access = ntvm_access;
+#ifdef CONFIG_NUMA
+		if (shmem_ops->set_policy)
+			ntvm_vm_ops.set_policy = ntvm_vma_set_policy;
+#endif
 		/* Pairs with ntvm_fault_ready(). */
 		smp_store_release(&ntvm_shmem_ops, shmem_ops);
 	}

@@ -96,7 +96,8 @@ static u32 ntvm_free_check(struct ntvm_op *op, const struct ntvm_region *r)
 			return NTVM_STATUS_UNABLE_TO_DELETE_SECTION;
 		return NTVM_STATUS_MEMORY_NOT_ALLOCATED;
 	}
-	if (range->end > r->end)
+	/* The one free that goes across regions judges its range itself. */
+	if (range->end > r->end && !(op->type & NTVM_FREE_COALESCE))
 		return NTVM_STATUS_UNABLE_TO_FREE_VM;
 	if (op->whole) {
 		/* Documented: exactly the base, not any byte of its page (S3, S7, S12). */
@@ -105,9 +106,6 @@ static u32 ntvm_free_check(struct ntvm_op *op, const struct ntvm_region *r)
 			return NTVM_STATUS_FREE_VM_NOT_AT_BASE;
 		range->end = r->end;
 	}
-	/* There are no placeholders: none to split, none to join. */
-	if (op->type & (NTVM_FREE_PRESERVE | NTVM_FREE_COALESCE))
-		return NTVM_STATUS_CONFLICTING_ADDRESSES;
 	return NTVM_STATUS_SUCCESS;
 }
 
@@ -151,6 +149,24 @@ out:
 	return status;
 }
 
+/* What replaced a placeholder becomes one again; the range stays mapped throughout. */
+static u32 ntvm_preserve(struct ntvm_op *op, struct ntvm_region *r)
+{
+	u32 status;
+
+	if (r->flags & NTVM_REGION_PLACEHOLDER)
+		return ntvm_placeholder_split(op, r);
+	if (!(r->flags & NTVM_REGION_REPLACED) ||
+	    op->range.start != r->start || op->range.end != r->end)
+		return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	status = ntvm_decommit(op, r);
+	if (!status) {
+		r->protect = NTVM_PAGE_NOACCESS;
+		r->flags = NTVM_REGION_PLACEHOLDER;
+	}
+	return status;
+}
+
 /**
  * ntvm_free - decommit or release pages
  * @op: @op->range rounded; @op->whole: only its start counts
@@ -169,9 +185,16 @@ u32 ntvm_free(struct ntvm_op *op)
 	if (status)
 		return status;
 	status = ntvm_free_check(op, r);
-	if (!status)
-		status = op->type & NTVM_FREE_RELEASE ? ntvm_release(op, r) :
-							ntvm_decommit(op, r);
+	if (!status) {
+		if (op->type & NTVM_FREE_DECOMMIT)
+			status = ntvm_decommit(op, r);
+		else if (op->type == NTVM_FREE_RELEASE)
+			status = ntvm_release(op, r);
+		else if (op->type & NTVM_FREE_PRESERVE)
+			status = ntvm_preserve(op, r);
+		else
+			status = ntvm_placeholder_join(op, r);
+	}
 	ntvm_process_unlock(p, exclusive);
 	return status;
 }

@@ -76,11 +76,11 @@ static enum ntvm_kind ntvm_vma_kind(const struct vm_area_struct *vma)
 
 /*
  * Highest aligned hole of @len bytes in [lowest, limit), among the holes that
- * are larger than it by @slack: with all of the granularity each of them fits,
- * with 0 the loop goes from hole to hole, @tries of them at most.
+ * are larger than it by @slack: with all of @align each of them fits, with 0
+ * the loop goes from hole to hole, @tries of them at most.
  */
 static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
-				     unsigned long limit, unsigned long len,
+				     unsigned long limit, unsigned long len, unsigned long align,
 				     unsigned long slack, unsigned long tries)
 {
 	struct vm_area_struct *vma;
@@ -92,7 +92,7 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 		if (mas_empty_area_rev(&mas, lowest, limit - 1, len + slack))
 			break;
 		top = mas.last + 1;
-		addr = round_down(top - len, NTVM_GRANULARITY);
+		addr = round_down(top - len, align);
 		if (addr < lowest)
 			break;
 		vma = mas_next(&mas, ULONG_MAX);
@@ -117,7 +117,7 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
  * @l: bounds of the choice
  * @len: bytes, page aligned
  *
- * The highest granularity-aligned hole some way below the mmap base, so that
+ * The highest aligned hole some way below the mmap base, so that
  * regions lie side by side and not among the mappings that Linux aligns to
  * pages; with MEM_TOP_DOWN, or if there is none, the highest below the mmap
  * base; if there is none, anywhere within the bounds. A process with very many
@@ -130,21 +130,22 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
 				    unsigned long len)
 {
 	unsigned long base = min(l->limit, mm->mmap_base);
+	unsigned long align = l->align;
 	unsigned long addr = -ENOMEM;
 
 	if (!l->top_down && mm->mmap_base > 2 * NTVM_APART)
 		addr = ntvm_layout_gap(mm, l->lowest,
 				       min(base, round_down(mm->mmap_base, NTVM_APART) - NTVM_APART),
-				       len, 0, NTVM_HOLE_TRIES);
+				       len, align, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
-		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, NTVM_HOLE_TRIES);
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, align, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
-		addr = ntvm_layout_gap(mm, l->lowest, base, len,
-				       NTVM_GRANULARITY - PAGE_SIZE, ULONG_MAX);
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, align,
+				       align - PAGE_SIZE, ULONG_MAX);
 	if (IS_ERR_VALUE(addr))
-		addr = ntvm_layout_gap(mm, l->lowest, base, len, 0, ULONG_MAX);
+		addr = ntvm_layout_gap(mm, l->lowest, base, len, align, 0, ULONG_MAX);
 	if (IS_ERR_VALUE(addr) && base < l->limit)
-		addr = ntvm_layout_gap(mm, l->lowest, l->limit, len, 0, ULONG_MAX);
+		addr = ntvm_layout_gap(mm, l->lowest, l->limit, len, align, 0, ULONG_MAX);
 	return addr;
 }
 
@@ -153,7 +154,7 @@ unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layo
  * @p: the process; has a shadow
  * @x: the extent; learns its bounds
  * @range: exactly this, or, to choose, @range->end bytes wherever there is room
- *	   within @range->lowest and @range->limit
+ *	   within @range->lowest and @range->limit, aligned to @range->align
  * @choose: choose the address
  * @top_down: the highest there is
  * @kind: of VMA
@@ -175,6 +176,7 @@ long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
 	p->layout.top_down = top_down;
 	p->layout.lowest = range->lowest;
 	p->layout.limit = range->limit;
+	p->layout.align = max(range->align, NTVM_GRANULARITY);
 	ntvm_layout_begin(p, x, kind);
 	addr = vm_mmap(x->file, range->start, range->end - range->start,
 		       ntvm_kind_prot(kind), flags, offset);
@@ -259,6 +261,37 @@ static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
 		if (ntvm_layout_remap(p, x, addr, stop, kind))
 			ntvm_process_poke(p);	/* it is lost: retire it */
 	}
+}
+
+/**
+ * ntvm_layout_replace - map a new extent where regions without contents are
+ * @p: the process; has a shadow
+ * @x: the extent; learns its bounds
+ * @start: first byte, page aligned; a region begins here
+ * @end: first byte behind it; a region ends here, and there is none but regions
+ *	 between
+ * @kind: of VMA
+ *
+ * In one step: nobody finds the range free in between.
+ *
+ * Context: see the top of this file.
+ * Return: 0, or a negative errno with nothing changed.
+ */
+int ntvm_layout_replace(struct ntvm_process *p, struct ntvm_extent *x,
+			unsigned long start, unsigned long end, enum ntvm_kind kind)
+{
+	int err = ntvm_layout_remap(p, x, start, end, kind);
+	struct ntvm_region *r;
+
+	if (!err) {
+		if (kind != NTVM_KIND_PLAIN)
+			x->executable = true;
+		return 0;
+	}
+	r = ntvm_regions_from(&p->regions, start);
+	for (; r && r->start < end; r = ntvm_regions_next(r))
+		ntvm_layout_repair(p, r->extent, r->start, r->end);
+	return err;
 }
 
 /* Join a neighbour? What is joined loses its page table entries. */

@@ -73,6 +73,7 @@ struct ntvm_ledger {
  * @top_down: choose the highest address there is
  * @lowest: a chosen address is not below this
  * @limit: a chosen range ends at or below this
+ * @align: a chosen address is a multiple of this, the granularity or more
  *
  * Written with ntvm_process.lock held exclusively. Hooks that run in @task
  * read the rest freely; others read only @task.
@@ -84,6 +85,7 @@ struct ntvm_layout {
 	bool top_down;
 	unsigned long lowest;
 	unsigned long limit;
+	unsigned long align;
 };
 
 /**
@@ -136,6 +138,8 @@ struct ntvm_process {
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
  *	   guard page, under @fault_lock alone)
  * @executable: VMAs other than the plain kind exist (process lock)
+ * @policy: a VMA of it has got a memory policy (set under the mmap lock, never
+ *	    cleared)
  * @traits: NTVM_TRAIT_* (written with the process lock or @lock held, and with
  *	    @fault_lock where faults ask for them)
  * @keep: bits of a page's state that a commit or a change of protection leaves
@@ -156,6 +160,7 @@ struct ntvm_extent {
 	struct rw_semaphore fault_lock;
 	struct ntvm_pages pages;
 	bool executable;
+	bool policy;
 	u8 traits;
 	u8 keep;
 	u16 shift;
@@ -168,7 +173,6 @@ struct ntvm_extent {
 #define NTVM_TRAIT_RESET	0x02	/* reset.c: contents may have been given up */
 #define NTVM_TRAIT_LOCKED	0x04	/* lock.c: pages may be locked in memory */
 #define NTVM_TRAIT_LARGE	0x08	/* large.c: large pages */
-#define NTVM_TRAIT_NODE		0x10	/* allocate_ex.c: has a memory policy */
 
 /* Pages by which the shadow file is ahead of addresses; see shadow.c. */
 #define NTVM_SHADOW_SHIFT	1
@@ -327,6 +331,8 @@ static inline pgoff_t ntvm_shadow_pgoff(const struct ntvm_extent *x, unsigned lo
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,
 			 const struct ntvm_range *range, bool choose, bool top_down,
 			 enum ntvm_kind kind);
+int ntvm_layout_replace(struct ntvm_process *p, struct ntvm_extent *x,
+			unsigned long start, unsigned long end, enum ntvm_kind kind);
 int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end);
 int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
 		     unsigned long start, unsigned long end, enum ntvm_kind kind);
@@ -351,7 +357,7 @@ bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
 unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
 
-/* Operations: allocate.c, free.c, protect.c, query.c */
+/* Operations: allocate.c, allocate_ex.c, free.c, protect.c, query.c */
 
 /**
  * struct ntvm_op - one operation on one process, arguments checked and rounded
@@ -361,6 +367,7 @@ unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
  * @protect: NTVM_PAGE_*
  * @contract: NTVM_CONTRACT_*
  * @choose: allocate: the caller gave no base
+ * @apart: replace: with a VMA of its own
  * @whole: free: the caller gave size 0
  * @offset: free: what rounding took from the caller's base
  * @old: out, protect: what the first page had
@@ -373,6 +380,7 @@ struct ntvm_op {
 	u32 protect;
 	u32 contract;
 	bool choose;
+	bool apart;
 	bool whole;
 	u32 offset;
 	u32 old;
@@ -468,6 +476,11 @@ static inline unsigned long ntvm_span_committed(const struct ntvm_span *s)
 void ntvm_span_set(struct ntvm_span *s, u8 keep, u8 state);
 
 u32 ntvm_allocate(struct ntvm_op *op);
+struct ntvm_extent *ntvm_extent_create(struct ntvm_process *p, u32 type, unsigned long pages,
+				       u8 state);
+u32 ntvm_replace(struct ntvm_op *op);
+u32 ntvm_placeholder_split(struct ntvm_op *op, struct ntvm_region *r);
+u32 ntvm_placeholder_join(struct ntvm_op *op, struct ntvm_region *r);
 u32 ntvm_free(struct ntvm_op *op);
 u32 ntvm_protect(struct ntvm_op *op);
 u32 ntvm_page_protect(const struct ntvm_region *r, u8 state);

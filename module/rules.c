@@ -253,6 +253,156 @@ u32 ntvm_rules_allocate_range(u64 base, u64 len, u64 zero_bits, u32 type,
 	out->end = ntvm_round_up(base + len, NTVM_PAGE_BYTES);
 	out->lowest = space->min;
 	out->limit = limit;
+	out->align = NTVM_GRANULARITY;
+	return NTVM_STATUS_SUCCESS;
+}
+
+/* The extended call has no numbered statuses. */
+static u32 ntvm_rules_plain(u32 status)
+{
+	if (status >= NTVM_STATUS_INVALID_PARAMETER_1 && status <= NTVM_STATUS_INVALID_PARAMETER_6)
+		return NTVM_STATUS_INVALID_PARAMETER;
+	return status;
+}
+
+/**
+ * ntvm_rules_extended_type - the first checks of an extended allocate call
+ * @type: NTVM_ALLOC_*
+ * @protect: NTVM_PAGE_*
+ *
+ * As ntvm_rules_allocate_type(), and placeholders: one is reserved, with
+ * NOACCESS and nothing else; one is replaced by a reservation, committed or
+ * not, of ordinary pages.
+ *
+ * Context: Any.
+ * Return: NTVM_STATUS_SUCCESS, INVALID_PARAMETER or INVALID_PAGE_PROTECTION.
+ */
+u32 ntvm_rules_extended_type(u32 type, u32 protect)
+{
+	u32 place = type & NTVM_ALLOC_PLACEHOLDER;
+	u32 with = NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN;
+	u32 status;
+
+	if (type & ~NTVM_ALLOC_KNOWN)
+		return NTVM_STATUS_INVALID_PARAMETER;
+	if (place) {
+		if (place == NTVM_ALLOC_REPLACE_PLACEHOLDER)
+			with |= NTVM_ALLOC_COMMIT | NTVM_ALLOC_WRITE_WATCH;
+		if (!is_power_of_2(place) || !(type & NTVM_ALLOC_RESERVE) ||
+		    (type & ~place & ~with))
+			return NTVM_STATUS_INVALID_PARAMETER;
+	} else if (ntvm_rules_allocate_combination(type) ||
+		   ((type & NTVM_ALLOC_PHYSICAL) && protect != NTVM_PAGE_READWRITE)) {
+		return NTVM_STATUS_INVALID_PARAMETER;
+	}
+	status = ntvm_rules_protect_word(protect);
+	if (!status && place == NTVM_ALLOC_RESERVE_PLACEHOLDER && protect != NTVM_PAGE_NOACCESS)
+		status = NTVM_STATUS_INVALID_PARAMETER;
+	return status;
+}
+
+/**
+ * ntvm_rules_extended_range - check and round the range of an extended allocate call
+ * @base: wished address, 0 if the module is to choose
+ * @len: bytes
+ * @type: passed ntvm_rules_extended_type()
+ * @space: the address space
+ * @out: as of ntvm_rules_allocate_range()
+ *
+ * Placeholders lie at any page: the base of a replacement is rounded to one.
+ *
+ * Context: Any.
+ * Return: NTVM_STATUS_SUCCESS or INVALID_PARAMETER.
+ */
+u32 ntvm_rules_extended_range(u64 base, u64 len, u32 type, const struct ntvm_space *space,
+			      struct ntvm_range *out)
+{
+	if (type & NTVM_ALLOC_REPLACE_PLACEHOLDER) {
+		if (!base)
+			return NTVM_STATUS_INVALID_PARAMETER;
+		type &= ~NTVM_ALLOC_RESERVE;
+	}
+	return ntvm_rules_plain(ntvm_rules_allocate_range(base, len, 0, type, space, out));
+}
+
+/**
+ * ntvm_rules_parameters - check extended parameters
+ * @params: the parameters
+ * @count: how many; NTVM_PARAMETER_MAX of them cannot all be right
+ * @out: what they say, written on success only
+ *
+ * There are no partitions, no physical pages and no foreign machines here, and
+ * no attribute of memory that could be asked for.
+ *
+ * Context: Any.
+ * Return: NTVM_STATUS_SUCCESS or INVALID_PARAMETER.
+ */
+u32 ntvm_rules_parameters(const struct ntvm_parameter *params, u32 count,
+			  struct ntvm_extended *out)
+{
+	struct ntvm_extended ext = { .node = NTVM_NO_NODE };
+	u32 seen = 0, i;
+
+	for (i = 0; i < count; i++) {
+		u64 type = params[i].type, value = params[i].value;
+
+		if (type >= NTVM_PARAMETER_MAX || (seen & (1u << type)))
+			return NTVM_STATUS_INVALID_PARAMETER;
+		seen |= 1u << type;
+		switch (type) {
+		case NTVM_PARAMETER_ADDRESS:
+			ext.requirements = value;
+			ext.constrained = true;
+			break;
+		case NTVM_PARAMETER_NODE:
+			ext.node = value;	/* NT has a ULONG there */
+			break;
+		case NTVM_PARAMETER_ATTRIBUTES:
+			if (value)
+				return NTVM_STATUS_INVALID_PARAMETER;
+			break;
+		default:
+			return NTVM_STATUS_INVALID_PARAMETER;
+		}
+	}
+	*out = ext;
+	return NTVM_STATUS_SUCCESS;
+}
+
+/**
+ * ntvm_rules_requirements - check where a range shall be
+ * @req: the caller's wishes; all 0: none
+ * @base: wished address, with which only no wishes go together
+ * @space: the address space
+ * @range: from ntvm_rules_extended_range(); its bounds are narrowed on success
+ *
+ * Wishes that cannot be granted pass: there will be no such hole.
+ *
+ * Context: Any.
+ * Return: NTVM_STATUS_SUCCESS or INVALID_PARAMETER.
+ */
+u32 ntvm_rules_requirements(const struct ntvm_requirements *req, u64 base,
+			    const struct ntvm_space *space, struct ntvm_range *range)
+{
+	if (!req->lowest && !req->highest && !req->alignment)
+		return NTVM_STATUS_SUCCESS;
+	if (base)
+		return NTVM_STATUS_INVALID_PARAMETER;
+	if (req->alignment &&
+	    (!is_power_of_2(req->alignment) || req->alignment < NTVM_GRANULARITY))
+		return NTVM_STATUS_INVALID_PARAMETER;
+	if (req->lowest >= space->end || (req->lowest & (NTVM_GRANULARITY - 1)))
+		return NTVM_STATUS_INVALID_PARAMETER;
+	if (req->highest) {
+		if (req->highest >= space->end || ((req->highest + 1) & (NTVM_PAGE_BYTES - 1)) ||
+		    req->highest <= req->lowest)
+			return NTVM_STATUS_INVALID_PARAMETER;
+		range->limit = req->highest + 1;
+	}
+	if (req->lowest > range->lowest)
+		range->lowest = req->lowest;
+	if (req->alignment)
+		range->align = req->alignment;
 	return NTVM_STATUS_SUCCESS;
 }
 

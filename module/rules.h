@@ -28,12 +28,30 @@ struct ntvm_space {
  * @end: first byte behind the range; == @start: the whole region is meant
  * @lowest: for a choice of address: not below this
  * @limit: for a choice of address: the range must end at or below this
+ * @align: for a choice of address: it is a multiple of this power of two; less
+ *	   than the granularity means the granularity
  */
 struct ntvm_range {
 	unsigned long start;
 	unsigned long end;
 	unsigned long lowest;
 	unsigned long limit;
+	unsigned long align;
+};
+
+/* No node is preferred: NT's NUMA_NO_PREFERRED_NODE, and no parameter at all. */
+#define NTVM_NO_NODE	(~0u)
+
+/**
+ * struct ntvm_extended - what extended parameters say
+ * @requirements: address of the caller's struct ntvm_requirements
+ * @constrained: there is such a parameter
+ * @node: the preferred node, or NTVM_NO_NODE
+ */
+struct ntvm_extended {
+	u64 requirements;
+	bool constrained;
+	u32 node;
 };
 
 u32 ntvm_rules_protect_word(u32 protect);
@@ -44,6 +62,13 @@ u32 ntvm_rules_state_protect(u8 state);
 u32 ntvm_rules_allocate_type(u64 zero_bits, u32 type, u32 protect, bool mask_ok);
 u32 ntvm_rules_allocate_range(u64 base, u64 len, u64 zero_bits, u32 type,
 			      const struct ntvm_space *space, struct ntvm_range *out);
+u32 ntvm_rules_extended_type(u32 type, u32 protect);
+u32 ntvm_rules_extended_range(u64 base, u64 len, u32 type, const struct ntvm_space *space,
+			      struct ntvm_range *out);
+u32 ntvm_rules_parameters(const struct ntvm_parameter *params, u32 count,
+			  struct ntvm_extended *out);
+u32 ntvm_rules_requirements(const struct ntvm_requirements *req, u64 base,
+			    const struct ntvm_space *space, struct ntvm_range *range);
 u32 ntvm_rules_free_type(u32 type);
 u32 ntvm_rules_free_range(u64 base, u64 len, u32 type, u32 contract,
 			  const struct ntvm_space *space, struct ntvm_range *out);

@@ -395,7 +395,9 @@ NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 				       ULONG AllocationType, ULONG Protect);
 
 /*
- * Decommit pages (MEM_DECOMMIT) or release a region (MEM_RELEASE). Needs
+ * Decommit pages (MEM_DECOMMIT) or release a region (MEM_RELEASE). With
+ * MEM_RELEASE, MEM_PRESERVE_PLACEHOLDER splits a placeholder, or makes one again
+ * of what replaced one, and MEM_COALESCE_PLACEHOLDERS joins adjacent ones. Needs
  * PROCESS_VM_OPERATION. Which releases are legal depends on the contract of the
  * process, see LibntSetContract().
  * *RegionSize	 in: 0 for the whole region; out: the bytes freed
@@ -443,6 +445,62 @@ NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
 NTSTATUS NTAPI NtClose(HANDLE Handle);
 
 /* --- extended allocation --------------------------------------------------- */
+#ifndef MEM_EXTENDED_PARAMETER_TYPE_BITS
+#define MEM_EXTENDED_PARAMETER_TYPE_BITS	8
+#endif
+#ifndef NUMA_NO_PREFERRED_NODE
+#define NUMA_NO_PREFERRED_NODE			((DWORD)-1)
+#endif
+
+#ifndef LIBNT_NO_MEMORY_TYPES
+typedef enum MEM_EXTENDED_PARAMETER_TYPE {
+	MemExtendedParameterInvalidType = 0,
+	MemExtendedParameterAddressRequirements,	/* Pointer: MEM_ADDRESS_REQUIREMENTS */
+	MemExtendedParameterNumaNode,			/* ULong: the preferred node */
+	MemExtendedParameterPartitionHandle,
+	MemExtendedParameterUserPhysicalHandle,
+	MemExtendedParameterAttributeFlags,		/* ULong64: must be 0 */
+	MemExtendedParameterImageMachine,
+	MemExtendedParameterMax
+} MEM_EXTENDED_PARAMETER_TYPE, *PMEM_EXTENDED_PARAMETER_TYPE;
+
+typedef struct MEM_EXTENDED_PARAMETER {
+	__extension__ struct {
+		__extension__ __UINT64_TYPE__ Type : MEM_EXTENDED_PARAMETER_TYPE_BITS;
+		__extension__ __UINT64_TYPE__ Reserved : 64 - MEM_EXTENDED_PARAMETER_TYPE_BITS;
+	};
+	__extension__ union {
+		__extension__ __UINT64_TYPE__ ULong64;
+		PVOID Pointer;
+		SIZE_T Size;
+		HANDLE Handle;
+		DWORD ULong;
+	};
+} __attribute__((aligned(8))) MEM_EXTENDED_PARAMETER, *PMEM_EXTENDED_PARAMETER;
+
+/* 0 or NULL in a field: no such wish. */
+typedef struct _MEM_ADDRESS_REQUIREMENTS {
+	PVOID LowestStartingAddress;	/* a multiple of 64 KiB */
+	PVOID HighestEndingAddress;	/* the last byte of a page */
+	SIZE_T Alignment;		/* a power of two, 64 KiB or more */
+} MEM_ADDRESS_REQUIREMENTS, *PMEM_ADDRESS_REQUIREMENTS;
+#endif
+
+/*
+ * NtAllocateVirtualMemory() with wishes, and for placeholders: addresses that
+ * are reserved (MEM_RESERVE|MEM_RESERVE_PLACEHOLDER, PAGE_NOACCESS) until memory
+ * takes their place (MEM_RESERVE|MEM_REPLACE_PLACEHOLDER, perhaps with
+ * MEM_COMMIT). NtFreeVirtualMemory() splits, joins and restores them. Errors in
+ * the arguments are plain STATUS_INVALID_PARAMETER. Needs PROCESS_VM_OPERATION.
+ * *BaseAddress		  as there; replacing: the placeholder's base, a page
+ * ExtendedParameters	  an array; each type at most once
+ * ExtendedParameterCount its entries; 0: the array is not looked at
+ */
+NTSTATUS NTAPI NtAllocateVirtualMemoryEx(HANDLE ProcessHandle, PVOID *BaseAddress,
+					 PSIZE_T RegionSize, ULONG AllocationType,
+					 ULONG PageProtection,
+					 PMEM_EXTENDED_PARAMETER ExtendedParameters,
+					 ULONG ExtendedParameterCount);
 
 /* --- write watch ----------------------------------------------------------- */
 

@@ -170,7 +170,9 @@ struct ntvm_allocate {
  * @status: out
  * @base: in/out, an address of the range and the rounded start
  * @len: in/out, bytes (0: the whole region) and the freed byte count
- * @type: NTVM_FREE_DECOMMIT or NTVM_FREE_RELEASE
+ * @type: NTVM_FREE_DECOMMIT; NTVM_FREE_RELEASE, alone, with NTVM_FREE_PRESERVE
+ *	  (split a placeholder, or make one of what replaced one) or with
+ *	  NTVM_FREE_COALESCE (join placeholders)
  * @reserved: 0
  *
  * Statuses, in the order in which they win: INVALID_PARAMETER_4 (type),
@@ -178,7 +180,9 @@ struct ntvm_allocate {
  * the documented contract), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
  * (len), the handle's statuses, UNABLE_TO_DELETE_SECTION (a file's mapping),
  * MEMORY_NOT_ALLOCATED, UNABLE_TO_FREE_VM, FREE_VM_NOT_AT_BASE,
- * CONFLICTING_ADDRESSES (placeholder types), INSUFFICIENT_RESOURCES.
+ * CONFLICTING_ADDRESSES (PRESERVE: neither part of a placeholder nor all of what
+ * replaced one; COALESCE: not exactly two placeholders or more),
+ * INSUFFICIENT_RESOURCES.
  */
 struct ntvm_free {
 	__u32 size;
@@ -363,7 +367,8 @@ struct ntvm_take_fault {
 
 /**
  * struct ntvm_parameter - one extended parameter; MEM_EXTENDED_PARAMETER of 64-bit NT
- * @type: NTVM_PARAMETER_*; the bits above the lowest 8 are 0
+ * @type: NTVM_PARAMETER_ADDRESS, _NODE or _ATTRIBUTES; of the others ntvm has
+ *	  nothing to name and answers INVALID_PARAMETER
  * @value: a number, or the address of a struct, as @type says
  */
 struct ntvm_parameter {
@@ -372,10 +377,10 @@ struct ntvm_parameter {
 };
 
 #define NTVM_PARAMETER_ADDRESS		1	/* address of struct ntvm_requirements */
-#define NTVM_PARAMETER_NODE		2	/* preferred NUMA node */
+#define NTVM_PARAMETER_NODE		2	/* preferred NUMA node, 32 bits */
 #define NTVM_PARAMETER_PARTITION	3
 #define NTVM_PARAMETER_PHYSICAL		4
-#define NTVM_PARAMETER_ATTRIBUTES	5	/* NTVM_ATTRIBUTE_* */
+#define NTVM_PARAMETER_ATTRIBUTES	5	/* must be 0 */
 #define NTVM_PARAMETER_MACHINE		6
 #define NTVM_PARAMETER_MAX		7
 
@@ -397,13 +402,30 @@ struct ntvm_requirements {
  * @flags: 0 or NTVM_F_INDIRECT
  * @handle: needs NTVM_ACCESS_VM_OPERATION
  * @status: out
- * @base: as in struct ntvm_allocate
+ * @base: as in struct ntvm_allocate; REPLACE_PLACEHOLDER: rounded to the page
  * @len: as in struct ntvm_allocate
  * @type: NTVM_ALLOC_*
  * @protect: NTVM_PAGE_*
  * @parameters: address of an array of struct ntvm_parameter
- * @count: its entries, at most NTVM_PARAMETER_MAX (each type once)
+ * @old_ptr: with NTVM_F_INDIRECT 0 or the address of 16 bytes for what the
+ *	     caller's variables held before the call, else 0
+ * @count: entries of @parameters, each type at most once
  * @reserved: 0
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER (type; PHYSICAL
+ * wants READWRITE), INVALID_PAGE_PROTECTION, INVALID_PARAMETER (a placeholder
+ * is NOACCESS; a count without an array), ACCESS_VIOLATION (INDIRECT, then
+ * @parameters), INVALID_PARAMETER (a parameter's type or value),
+ * ACCESS_VIOLATION (requirements), INVALID_PARAMETER (node, base, len,
+ * requirements), the handle's statuses, NOT_SUPPORTED (a node for another
+ * process's memory), then as struct ntvm_allocate; for REPLACE_PLACEHOLDER
+ * INVALID_PAGE_PROTECTION (WRITECOPY), INVALID_PARAMETER (no placeholder there),
+ * CONFLICTING_ADDRESSES (not exactly one), INSUFFICIENT_RESOURCES,
+ * COMMITMENT_LIMIT.
+ *
+ * NODE: the module checks that there is the node, and gives what is reserved a
+ * VMA of its own; the caller then has to name the node by mbind(2), since no
+ * module can.
  */
 struct ntvm_allocate_ex {
 	__u32 size;
@@ -415,6 +437,7 @@ struct ntvm_allocate_ex {
 	__u32 type;
 	__u32 protect;
 	__aligned_u64 parameters;
+	__aligned_u64 old_ptr;
 	__u32 count;
 	__u32 reserved;
 };
