@@ -161,6 +161,17 @@ struct res do_alloc(HANDLE h, uintptr_t base, uintptr_t zero_bits, size_t size,
 	return outputs_get(&o, status);
 }
 
+struct res do_alloc_ex(HANDLE h, uintptr_t base, size_t size, ULONG type, ULONG new_protect,
+		       MEM_EXTENDED_PARAMETER *params, ULONG count)
+{
+	struct outputs o;
+	NTSTATUS status;
+
+	outputs_set(&o, base, size);
+	status = NtAllocateVirtualMemoryEx(h, &o.base, &o.size, type, new_protect, params, count);
+	return outputs_get(&o, status);
+}
+
 struct res do_free(HANDLE h, uintptr_t base, size_t size, ULONG type)
 {
 	struct outputs o;

@@ -90,6 +90,8 @@ struct res {
 
 struct res do_alloc(HANDLE h, uintptr_t base, uintptr_t zero_bits, size_t size,
 		    ULONG type, ULONG protect);
+struct res do_alloc_ex(HANDLE h, uintptr_t base, size_t size, ULONG type, ULONG protect,
+		       MEM_EXTENDED_PARAMETER *params, ULONG count);
 struct res do_free(HANDLE h, uintptr_t base, size_t size, ULONG type);
 struct res do_protect(HANDLE h, uintptr_t base, size_t size, ULONG protect);
 

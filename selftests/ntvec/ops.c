@@ -100,6 +100,20 @@ static void range_store(const struct range *r, struct outcome *out)
 	outcome_add(out, "size", r->size);
 }
 
+/* A type that is not built: the vector cannot be judged. */
+static void skip_not_built(uint32_t type, struct outcome *out)
+{
+	if (out->status != (uint32_t)STATUS_NOT_SUPPORTED)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(types_not_built); i++) {
+		if (type & types_not_built[i].value) {
+			snprintf(out->skip, sizeof(out->skip), "type %s not built",
+				 types_not_built[i].name);
+			break;
+		}
+	}
+}
+
 static bool op_alloc(const struct step *step, struct env *env, struct outcome *out)
 {
 	uint32_t type, protect;
@@ -115,15 +129,81 @@ static bool op_alloc(const struct step *step, struct env *env, struct outcome *o
 	out->status = (uint32_t)NtAllocateVirtualMemory(step_handle(step), r.base_p,
 							(ULONG_PTR)zero_bits, r.size_p, type, protect);
 	range_store(&r, out);
-	if (out->status != (uint32_t)STATUS_NOT_SUPPORTED)
+	skip_not_built(type, out);
+	return true;
+}
+
+/* A number of an argument with a name; false if it is wrong, *given if it is there. */
+static bool arg_number(const struct step *step, const char *name, struct env *env,
+		       uint64_t *value, bool *given, struct outcome *out)
+{
+	const char *text = step_arg(step, name);
+
+	*value = 0;
+	if (!text)
 		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(types_not_built); i++) {
-		if (type & types_not_built[i].value) {
-			snprintf(out->skip, sizeof(out->skip), "type %s not built",
-				 types_not_built[i].name);
-			break;
-		}
+	*given = true;
+	return eval_number(env, text, value, out->why);
+}
+
+/*
+ * lo, hi and align make one parameter, attr makes one, dup=1 makes the one
+ * twice. ptype gives the first parameter another type, and makes one if there
+ * is none. count and params replace what the call says of the array.
+ */
+static bool op_allocx(const struct step *step, struct env *env, struct outcome *out)
+{
+	const char *ptype = step_arg(step, "ptype");
+	uint64_t lo, hi, align, attr, dup, count, number;
+	bool placed = false, attributed = false, any = false, counted = false;
+	MEM_EXTENDED_PARAMETER params[MemExtendedParameterMax] = { 0 };
+	MEM_ADDRESS_REQUIREMENTS req;
+	uint32_t type, protect;
+	struct range r;
+	ULONG nr = 0;
+
+	if (!range_load(&r, step, 0, 1, true, env, out) ||
+	    !pos_flags(step, 2, NAMES_MEM, env, &type, out) ||
+	    !pos_flags(step, 3, NAMES_PAGE, env, &protect, out) ||
+	    !arg_number(step, "lo", env, &lo, &placed, out) ||
+	    !arg_number(step, "hi", env, &hi, &placed, out) ||
+	    !arg_number(step, "align", env, &align, &placed, out) ||
+	    !arg_number(step, "attr", env, &attr, &attributed, out) ||
+	    !arg_number(step, "dup", env, &dup, &any, out) ||
+	    !arg_number(step, "count", env, &count, &counted, out))
+		return false;
+
+	req.LowestStartingAddress = (PVOID)(uintptr_t)lo;
+	req.HighestEndingAddress = (PVOID)(uintptr_t)hi;
+	req.Alignment = (SIZE_T)align;
+	if (placed || (ptype && !attributed)) {
+		params[nr].Type = MemExtendedParameterAddressRequirements;
+		params[nr++].Pointer = &req;
 	}
+	if (attributed) {
+		params[nr].Type = MemExtendedParameterAttributeFlags;
+		params[nr++].ULong64 = attr;
+	}
+	if (dup && nr) {
+		params[nr] = params[nr - 1];
+		nr++;
+	}
+	if (ptype) {
+		number = MemExtendedParameterMax;
+		if (strcmp(ptype, "max") && !eval_number(env, ptype, &number, out->why))
+			return false;
+		params[0].Type = number & 0xff;
+		params[0].Reserved = number >> MEM_EXTENDED_PARAMETER_TYPE_BITS;
+	}
+	if (counted)
+		nr = (ULONG)count;
+
+	out->status = (uint32_t)NtAllocateVirtualMemoryEx(step_handle(step), r.base_p, r.size_p,
+							  type, protect,
+							  step_arg(step, "params") ? NULL : params,
+							  nr);
+	range_store(&r, out);
+	skip_not_built(type, out);
 	return true;
 }
 
@@ -334,6 +414,7 @@ const struct op ops[] = {
 			{ "params", KIND_WORD, "null" },
 		},
 		.outs = { ALLOCATED },
+		.run = op_allocx,
 	}, {
 		.name = "free",
 		.pos = {

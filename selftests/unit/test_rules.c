@@ -2,8 +2,9 @@
 /*
  * Argument rules, one table row per rule. The rows carry the names that the
  * semantics documents give the rules: P protection, Z zero bits, R rounding, F
- * free, S the published page of the free call, V protect; a bare number is the
- * place of a check in the order in which errors win.
+ * free, S the published page of the free call, V protect, X extended
+ * parameters, H placeholders; a bare number is the place of a check in the order
+ * in which errors win.
  */
 #include "rules.h"
 #include "pages.h"
@@ -426,6 +427,193 @@ TEST(protect_range_rows)
 			EXPECT_EQ(rows[i].start, out.start);
 			EXPECT_EQ(rows[i].end, out.end);
 		}
+	}
+}
+
+TEST(extended_type_rows)
+{
+	static const struct {
+		const char *row;
+		u32 type, protect, status;
+	} rows[] = {
+		{ "plain", RESERVE, RW, OK }, { "plain", COMMIT, RW, OK },
+		{ "plain", RESERVE | COMMIT | TOP, RW, OK }, { "plain", RESET, RW, OK },
+		{ "plain", UNDO, RW, OK }, { "plain", RESERVE | WATCH, RW, OK },
+		{ "plain", RESERVE | COMMIT | LARGE, RW, OK }, { "plain", RESERVE | PHYS, RW, OK },
+		/* No numbered statuses here. */
+		{ "2", 0x10, RW, IP }, { "2", ~0u, RW, IP }, { "3", 0, RW, IP },
+		{ "3", TOP, RW, IP }, { "4", RESET | COMMIT, RW, IP }, { "5", LARGE, RW, IP },
+		{ "6", WATCH, RW, IP }, { "7", PHYS | COMMIT, RW, IP },
+		{ "8", RESERVE | PHYS, 0x02, IP },
+		{ "9", RESERVE, 0, IPP }, { "9", RESERVE, 0x804, IPP },
+		{ "2 before 9", 0x10, 0, IP }, { "9", RESERVE | RESPL, 0x101, IPP },
+		{ "9", RESERVE | REPL, 0x06, IPP },
+		/* Only NOACCESS is a placeholder's. */
+		{ "H2", RESERVE | RESPL, RW, IP }, { "H2", RESERVE | RESPL, 0x02, IP },
+		{ "H2", RESERVE | RESPL, 0x40, IP }, { "H2", RESERVE | RESPL, 0x08, IP },
+		{ "H3", RESERVE | RESPL, 0x01, OK }, { "H3", RESERVE | RESPL | TOP, 0x01, OK },
+		{ "H3", RESPL, 0x01, IP }, { "H3", COMMIT | RESPL, 0x01, IP },
+		{ "H3", RESERVE | COMMIT | RESPL, 0x01, IP },
+		{ "H3", RESERVE | RESPL | WATCH, 0x01, IP },
+		{ "H3", RESERVE | RESPL | PHYS, 0x01, IP },
+		{ "H3", RESERVE | RESPL | LARGE, 0x01, IP },
+		{ "H3", RESERVE | RESPL | RESET, 0x01, IP },
+		{ "H3", RESERVE | RESPL | REPL, 0x01, IP },
+		{ "H4", RESERVE | COMMIT | REPL, RW, OK }, { "H5", RESERVE | REPL, RW, OK },
+		{ "H5", RESERVE | REPL | TOP, 0x01, OK }, { "H5", RESERVE | REPL, 0x08, OK },
+		{ "H6", RESERVE | REPL | WATCH, RW, OK },
+		{ "H6", RESERVE | COMMIT | REPL | WATCH, RW, OK },
+		{ "H7", REPL, RW, IP }, { "H7", COMMIT | REPL, RW, IP },
+		{ "H7", REPL | WATCH, RW, IP }, { "H7", REPL | RESET, RW, IP },
+		{ "H7", RESERVE | REPL | LARGE, RW, IP },
+		{ "H7", RESERVE | COMMIT | REPL | LARGE, RW, IP },
+		{ "H7", RESERVE | REPL | PHYS, RW, IP }, { "H7", RESERVE | REPL | UNDO, RW, IP },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		EXPECT_EQ(rows[i].status, ntvm_rules_extended_type(rows[i].type, rows[i].protect)) {
+			TH_LOG("%s: %x %x", rows[i].row, rows[i].type, rows[i].protect);
+		}
+	}
+}
+
+TEST(extended_range_rows)
+{
+	static const struct {
+		u64 base, len;
+		u32 type, status;
+		u64 start, end;
+	} rows[] = {
+		{ 0, 1, RESERVE, OK, 0, 0x1000 },
+		{ 0x50001010, 0x1000, RESERVE, OK, 0x50000000, 0x50003000 },
+		{ 0x50001010, 0x1000, COMMIT, OK, 0x50001000, 0x50003000 },
+		{ 0x50001010, 0x1000, RESERVE | REPL, OK, 0x50001000, 0x50003000 },
+		{ 0x50004000, 0x4000, RESERVE | REPL, OK, 0x50004000, 0x50008000 },
+		{ 0, 0x1000, RESERVE | REPL, IP, 0, 0 },
+		{ SPACE_END, 1, RESERVE, IP, 0, 0 }, { ~0ull, 1, RESERVE | REPL, IP, 0, 0 },
+		{ 0x10000, 0, RESERVE, IP, 0, 0 }, { 0x10000, ~0ull, RESERVE, IP, 0, 0 },
+		{ 0, SPACE_END + 1, RESERVE, IP, 0, 0 },
+	};
+	struct ntvm_range range;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		EXPECT_EQ(rows[i].status,
+			  ntvm_rules_extended_range(rows[i].base, rows[i].len, rows[i].type,
+						    &space, &range));
+		if (rows[i].status)
+			continue;
+		EXPECT_EQ(rows[i].start, range.start);
+		EXPECT_EQ(rows[i].end, range.end);
+		EXPECT_EQ(NTVM_GRANULARITY, range.align);
+	}
+}
+
+TEST(parameters_rows)
+{
+	struct ntvm_parameter p[NTVM_PARAMETER_MAX] = {};
+	const struct ntvm_extended marked = { .requirements = 7, .node = 7 };
+	struct ntvm_extended ext;
+	unsigned int i, type;
+
+	/* None: nothing is wished. */
+	EXPECT_EQ(OK, ntvm_rules_parameters(p, 0, &ext));
+	EXPECT_FALSE(ext.constrained);
+	EXPECT_EQ(NTVM_NO_NODE, ext.node);
+	/* X3: every other type; the three that there are. */
+	for (type = 0; type < 300; type++) {
+		bool known = type == 1 || type == 2 || type == 5;
+
+		ext = marked;
+		p[0].type = type;
+		EXPECT_EQ(known ? OK : IP, ntvm_rules_parameters(p, 1, &ext)) {
+			TH_LOG("type %u", type);
+		}
+		if (!known)
+			EXPECT_EQ(0, memcmp(&ext, &marked, sizeof(ext)));
+	}
+	/* Bits above the type are reserved. */
+	for (i = 3; i < 64; i++) {
+		p[0].type = 1 | 1ull << i;
+		EXPECT_EQ(IP, ntvm_rules_parameters(p, 1, &ext));
+	}
+	/* X4: twice, beside each other or not. */
+	for (type = 1; type < NTVM_PARAMETER_MAX; type++) {
+		p[0].type = type;
+		p[1].type = type;
+		EXPECT_EQ(IP, ntvm_rules_parameters(p, 2, &ext));
+		p[1].type = type == 1 ? 2 : 1;
+		p[2].type = type;
+		EXPECT_EQ(IP, ntvm_rules_parameters(p, 3, &ext));
+	}
+	/* All at once, in any place; a node is 32 bits wide. */
+	p[0] = (struct ntvm_parameter){ 2, 0xabcd00000003ull };
+	p[1] = (struct ntvm_parameter){ 5, 0 };
+	p[2] = (struct ntvm_parameter){ 1, 0x1234567890ull };
+	EXPECT_EQ(OK, ntvm_rules_parameters(p, 3, &ext));
+	EXPECT_EQ(3, ext.node);
+	EXPECT_TRUE(ext.constrained);
+	EXPECT_EQ(0x1234567890ull, ext.requirements);
+	/* X18, X19 */
+	for (i = 0; i < 64; i++) {
+		p[0] = (struct ntvm_parameter){ 5, 1ull << i };
+		EXPECT_EQ(IP, ntvm_rules_parameters(p, 1, &ext));
+	}
+	/* As many as fit into an array that is read: one too many. */
+	for (i = 0; i < NTVM_PARAMETER_MAX; i++)
+		p[i] = (struct ntvm_parameter){ i, 0 };
+	EXPECT_EQ(IP, ntvm_rules_parameters(p, NTVM_PARAMETER_MAX, &ext));
+}
+
+TEST(requirements_rows)
+{
+	static const struct {
+		const char *row;
+		u64 lowest, highest, align, base;
+		u32 status;
+	} rows[] = {
+		{ "X5", 0, 0, 0, 0, OK }, { "X7", 0, 0, 0, 0x50000000, OK },
+		{ "X6", 0x10000, 0, 0, 0x50000000, IP }, { "X6", 0, 0xffff, 0, 0x50000000, IP },
+		{ "X6", 0, 0, 0x10000, 0x50000000, IP }, { "X6", 1, 1, 1, 0x50000000, IP },
+		{ "X8", 0, 0x20001001, 0, 0, IP }, { "X8", 0, 0x20000ffe, 0, 0, IP },
+		{ "X8", 0, 0x200007ff, 0, 0, IP }, { "X8", 0, 0x20000fff, 0, 0, OK },
+		{ "X8", 0, 0x20001000, 0, 0, IP },
+		{ "X9", 0, SPACE_END - 1, 0, 0, OK }, { "X9", 0, SPACE_END, 0, 0, IP },
+		{ "X9", 0, SPACE_END + 0xfff, 0, 0, IP }, { "X9", 0, ~0ull, 0, 0, IP },
+		{ "X11", 0x20001000, 0, 0, 0, IP }, { "X11", 0x20000fff, 0, 0, 0, IP },
+		{ "X11", 0x20001001, 0, 0, 0, IP }, { "X11", 0x20000000, 0, 0, 0, OK },
+		{ "X12", 0x30000000, 0x20000fff, 0, 0, IP },
+		{ "X12", 0x20000000, 0x20000fff, 0, 0, OK },
+		{ "X12", 0x20010000, 0x2000ffff, 0, 0, IP },
+		{ "X13", 0x20000000, 0x2fffffff, 0, 0, OK },
+		{ "X14", SPACE_END, 0, 0, 0, IP }, { "X14", SPACE_END - 0x10000, 0, 0, 0, OK },
+		{ "X14", ~0ull << 16, 0, 0, 0, IP },
+		{ "X15", 0, 0, 0x8000, 0, IP }, { "X15", 0, 0, 0x30000, 0, IP },
+		{ "X15", 0, 0, 1, 0, IP }, { "X15", 0, 0, 0x10001, 0, IP }, { "X15", 0, 0, ~0ull, 0, IP },
+		{ "X16", 0, 0, 0x10000, 0, OK }, { "X16", 0, 0, 0x40000, 0, OK },
+		{ "X16", 0, 0, 1ull << 63, 0, OK },
+		{ "X17", 0, 0x20000fff, 0x20000000, 0, OK },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct ntvm_requirements req = { rows[i].lowest, rows[i].highest, rows[i].align };
+		struct ntvm_range range = { 0, 0x1000, 0x10000, SPACE_END, 0x10000 };
+		const struct ntvm_range before = range;
+
+		EXPECT_EQ(rows[i].status, ntvm_rules_requirements(&req, rows[i].base, &space, &range)) {
+			TH_LOG("%s: %llx %llx %llx", rows[i].row, (unsigned long long)req.lowest,
+			       (unsigned long long)req.highest, (unsigned long long)req.alignment);
+		}
+		if (rows[i].status) {
+			EXPECT_EQ(0, memcmp(&range, &before, sizeof(range)));
+			continue;
+		}
+		EXPECT_EQ(req.lowest > 0x10000 ? req.lowest : 0x10000, range.lowest);
+		EXPECT_EQ(req.highest ? req.highest + 1 : SPACE_END, range.limit);
+		EXPECT_EQ(req.alignment ?: 0x10000, range.align);
+		EXPECT_EQ(0x1000, range.end);
 	}
 }
 
