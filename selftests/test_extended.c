@@ -5,6 +5,10 @@
  * there really are in test_numa.c.
  */
 #include "ntvm_test.h"
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <kselftest_harness.h>
 
 #define NTVM_REQUEST(r) .size = sizeof(r), .handle = NTVM_CURRENT_PROCESS
@@ -468,6 +472,69 @@ TEST_F(ex, a_node_that_is_there_and_one_that_is_not)
 	EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
 	p.ULong64 = NUMA_NO_PREFERRED_NODE;
 	r = do_alloc_ex(ME, 0, G, MEM_RESERVE, PAGE_READWRITE, &p, 1);
+	EXPECT_STATUS(STATUS_SUCCESS, r.status);
+	EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
+}
+
+/* From now on mbind(2) fails for this process. */
+static bool forbid_mbind(int err)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mbind, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = 4, .filter = code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static void undone(struct __test_metadata *_metadata, int err, NTSTATUS want)
+{
+	MEM_EXTENDED_PARAMETER p = parameter(MemExtendedParameterNumaNode, 0);
+	struct res r;
+
+	ASSERT_TRUE(forbid_mbind(err));
+	EXPECT_REFUSED(want, 0, 0x1234,
+		       do_alloc_ex(ME, 0, 0x1234, MEM_RESERVE, PAGE_READWRITE, &p, 1));
+	EXPECT_REFUSED(want, FIXED + 0x1010, 5,
+		       do_alloc_ex(ME, FIXED + 0x1010, 5, MEM_RESERVE | MEM_COMMIT,
+				   PAGE_EXECUTE_READWRITE, &p, 1));
+	EXPECT_REFUSED(want, 0, P, do_alloc_ex(ME, 0, P, MEM_COMMIT, PAGE_READWRITE, &p, 1));
+	/* A placeholder is one again. */
+	r = do_alloc_ex(ME, FIXED, G, MEM_RESERVE | MEM_RESERVE_PLACEHOLDER, PAGE_NOACCESS, NULL, 0);
+	ASSERT_STATUS(STATUS_SUCCESS, r.status);
+	EXPECT_REFUSED(want, FIXED, G,
+		       do_alloc_ex(ME, FIXED, G, MEM_RESERVE | MEM_COMMIT | MEM_REPLACE_PLACEHOLDER,
+				   PAGE_READWRITE, &p, 1));
+	EXPECT_QUERY(FIXED, FIXED, PAGE_NOACCESS, G, MEM_RESERVE, 0);
+	r = do_alloc_ex(ME, FIXED, G, MEM_RESERVE | MEM_REPLACE_PLACEHOLDER, PAGE_READWRITE,
+			NULL, 0);
+	EXPECT_STATUS(STATUS_SUCCESS, r.status);
+	EXPECT_STATUS(STATUS_SUCCESS, release((void *)FIXED));
+}
+
+TEST_F(ex, a_node_that_the_kernel_refuses_undoes_it_all)
+{
+	undone(_metadata, EPERM, STATUS_ACCESS_DENIED);
+}
+
+TEST_F(ex, a_node_that_is_out_of_reach_undoes_it_all)
+{
+	undone(_metadata, EINVAL, STATUS_INVALID_PARAMETER);
+}
+
+TEST_F(ex, a_kernel_without_nodes_has_one)
+{
+	MEM_EXTENDED_PARAMETER p = parameter(MemExtendedParameterNumaNode, 0);
+	struct res r;
+
+	ASSERT_TRUE(forbid_mbind(ENOSYS));
+	errno = 77;
+	r = do_alloc_ex(ME, 0, P, MEM_RESERVE, PAGE_READWRITE, &p, 1);
+	EXPECT_EQ(77, errno);
 	EXPECT_STATUS(STATUS_SUCCESS, r.status);
 	EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
 }

@@ -98,6 +98,7 @@ union request {
 	struct ntvm_set_contract contract;
 	struct ntvm_duplicate duplicate;
 	struct ntvm_take_fault fault;
+	struct ntvm_allocate_ex allocate_ex;
 	uint8_t bytes[8192];
 };
 
@@ -150,6 +151,8 @@ static const struct kind kinds[] = {
 	  offsetof(struct ntvm_set_contract, reserved) },
 	{ "duplicate", NTVM_IOC_DUPLICATE, sizeof(struct ntvm_duplicate), 0, -1 },
 	{ "take_fault", NTVM_IOC_TAKE_FAULT, sizeof(struct ntvm_take_fault), 0, -1 },
+	{ "allocate_ex", NTVM_IOC_ALLOCATE_EX, sizeof(struct ntvm_allocate_ex), NTVM_F_INDIRECT,
+	  offsetof(struct ntvm_allocate_ex, reserved) },
 };
 
 #define POISON	0xa5a5a5a5u
@@ -188,6 +191,11 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 	case NTVM_IOC_DUPLICATE:
 		self->r.duplicate.access = NTVM_ACCESS_QUERY;
 		self->r.duplicate.out_fd = -2;
+		break;
+	case NTVM_IOC_ALLOCATE_EX:
+		self->r.allocate_ex.len = G;
+		self->r.allocate_ex.type = NTVM_ALLOC_RESERVE | NTVM_ALLOC_COMMIT;
+		self->r.allocate_ex.protect = NTVM_PAGE_READWRITE;
 		break;
 	}
 }
