@@ -79,6 +79,21 @@ HEADER(ntvm_take_fault);
 FIELD(ntvm_take_fault, out_kind, 16);
 FIELD(ntvm_take_fault, out_address, 24);
 LENGTH(ntvm_take_fault, 32);
+HEADER(ntvm_allocate_ex);
+FIELD(ntvm_allocate_ex, base, 16);
+FIELD(ntvm_allocate_ex, len, 24);
+FIELD(ntvm_allocate_ex, type, 32);
+FIELD(ntvm_allocate_ex, protect, 36);
+FIELD(ntvm_allocate_ex, parameters, 40);
+FIELD(ntvm_allocate_ex, old_ptr, 48);
+FIELD(ntvm_allocate_ex, count, 56);
+FIELD(ntvm_allocate_ex, reserved, 60);
+LENGTH(ntvm_allocate_ex, 64);
+FIELD(ntvm_parameter, value, 8);
+LENGTH(ntvm_parameter, 16);
+FIELD(ntvm_requirements, highest, 8);
+FIELD(ntvm_requirements, alignment, 16);
+LENGTH(ntvm_requirements, 24);
 /* The numbers carry no size. */
 _Static_assert(NTVM_IOC_GET_INFO == 0x4e90 && NTVM_IOC_ALLOCATE == 0x4e91 &&
 	       NTVM_IOC_FREE == 0x4e92 && NTVM_IOC_PROTECT == 0x4e93 &&
@@ -648,6 +663,8 @@ TEST_F(uapi, random_requests)
 		}
 		if (k->nr == NTVM_IOC_ALLOCATE)
 			self->r.allocate.type |= 0x40000000;	/* never to succeed */
+		else if (k->nr == NTVM_IOC_ALLOCATE_EX)
+			self->r.allocate_ex.type |= 0x40000000;
 		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT)
 			self->r.h.handle = 1 << 20;
 		err = raw(self->fd, k->nr, &self->r);

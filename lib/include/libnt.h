@@ -464,13 +464,14 @@ typedef enum MEM_EXTENDED_PARAMETER_TYPE {
 	MemExtendedParameterMax
 } MEM_EXTENDED_PARAMETER_TYPE, *PMEM_EXTENDED_PARAMETER_TYPE;
 
-typedef struct MEM_EXTENDED_PARAMETER {
-	__extension__ struct {
-		__extension__ __UINT64_TYPE__ Type : MEM_EXTENDED_PARAMETER_TYPE_BITS;
-		__extension__ __UINT64_TYPE__ Reserved : 64 - MEM_EXTENDED_PARAMETER_TYPE_BITS;
+/* __extension__: before C11 members without a name are one. */
+__extension__ typedef struct MEM_EXTENDED_PARAMETER {
+	struct {
+		__UINT64_TYPE__ Type : MEM_EXTENDED_PARAMETER_TYPE_BITS;
+		__UINT64_TYPE__ Reserved : 64 - MEM_EXTENDED_PARAMETER_TYPE_BITS;
 	};
-	__extension__ union {
-		__extension__ __UINT64_TYPE__ ULong64;
+	union {
+		__UINT64_TYPE__ ULong64;
 		PVOID Pointer;
 		SIZE_T Size;
 		HANDLE Handle;
