@@ -195,6 +195,8 @@ u32 ntvm_placeholder_join(struct ntvm_op *op, struct ntvm_region *r)
 		cond_resched();
 	}
 	ntvm_regions_resize(&p->regions, r, start, end);
+	if (r->extent->executable)	/* perhaps it was the last piece that was */
+		ntvm_layout_plain(p, r->extent, r);
 	return NTVM_STATUS_SUCCESS;
 }
 

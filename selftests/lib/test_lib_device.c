@@ -44,6 +44,7 @@ static union {
 	struct ntvm_protect protect;
 	struct ntvm_query query;
 	struct ntvm_duplicate duplicate;
+	struct ntvm_allocate_ex allocate_ex;
 } last;
 
 static int play(uint64_t pid)
@@ -430,6 +431,7 @@ static void requests(void)
 	MEMORY_BASIC_INFORMATION mbi;
 	PVOID base = (PVOID)0x10000;
 	SIZE_T size = 0x1234, ret;
+	MEM_EXTENDED_PARAMETER params[1] = { 0 };
 	ULONG old;
 
 	errno = ODD_ERRNO;
@@ -452,6 +454,21 @@ static void requests(void)
 	CHECK(last.query.size == sizeof(last.query) && last.query.flags == 0 &&
 	      last.query.address == 0x10000 && last.query.info_class == NTVM_QUERY_BASIC &&
 	      last.query.reserved == 0);
+	CHECK(!NtAllocateVirtualMemoryEx(self, &base, &size, MEM_RESERVE, PAGE_READWRITE, NULL, 0));
+	CHECK(last.allocate_ex.size == sizeof(last.allocate_ex) &&
+	      last.allocate_ex.flags == NTVM_F_INDIRECT && last.allocate_ex.handle == -1 &&
+	      last.allocate_ex.type == MEM_RESERVE &&
+	      last.allocate_ex.protect == PAGE_READWRITE && !last.allocate_ex.count &&
+	      !last.allocate_ex.old_ptr && !last.allocate_ex.reserved);
+	params[0].Type = MemExtendedParameterAttributeFlags;
+	CHECK(!NtAllocateVirtualMemoryEx(self, &base, &size, MEM_COMMIT, PAGE_READWRITE, params, 1));
+	CHECK(last.allocate_ex.count == 1 && last.allocate_ex.parameters &&
+	      last.allocate_ex.old_ptr);
+	/* An array that is not there is for the module to refuse. */
+	CHECK(!NtAllocateVirtualMemoryEx(self, &base, &size, MEM_COMMIT, PAGE_READWRITE, NULL, 0));
+	CHECK(NtAllocateVirtualMemoryEx((HANDLE)0, &base, &size, MEM_COMMIT, PAGE_READWRITE,
+					NULL, 7) == STATUS_INVALID_HANDLE);
+	CHECK(last.allocate_ex.count == 7 && !last.allocate_ex.parameters);
 	CHECK(errno == ODD_ERRNO);
 
 	/* What cannot be a descriptor is for the module to refuse, in its order. */
