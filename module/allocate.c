@@ -9,7 +9,8 @@
 
 /* What this version does of the types that the rules let pass. */
 #define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN | \
-			 NTVM_ALLOC_RESERVE_PLACEHOLDER | NTVM_ALLOC_REPLACE_PLACEHOLDER)
+			 NTVM_ALLOC_RESERVE_PLACEHOLDER | NTVM_ALLOC_REPLACE_PLACEHOLDER | \
+			 NTVM_ALLOC_WRITE_WATCH)
 
 /**
  * ntvm_extent_create - make an extent of the kind that a caller asks for
@@ -24,7 +25,13 @@
 struct ntvm_extent *ntvm_extent_create(struct ntvm_process *p, u32 type, unsigned long pages,
 				       u8 state)
 {
-	return ntvm_extent_alloc(p, pages, state);
+	struct ntvm_extent *x = ntvm_extent_alloc(p, pages, state);
+
+	if (x && (type & NTVM_ALLOC_WRITE_WATCH)) {
+		x->traits |= NTVM_TRAIT_WATCH;
+		x->keep |= NTVM_STATE_DIRTY;
+	}
+	return x;
 }
 
 static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)

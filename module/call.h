@@ -105,7 +105,7 @@ fault:
 }
 
 /* Probe a buffer for writing: its first and last byte. */
-static inline bool ntvm_buffer_probe(u8 __user *buffer, unsigned int bytes)
+static inline bool ntvm_buffer_probe(u8 __user *buffer, unsigned long bytes)
 {
 	u8 byte;
 

@@ -104,6 +104,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 	struct ntvm_survey survey = {};
 	unsigned long charge;
 	struct ntvm_span span;
+	bool latch;
 	u32 status;
 
 	mutex_lock(&x->lock);
@@ -120,6 +121,9 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 	status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	if (ntvm_span_prepare(&span))
 		goto out;
+	latch = unlikely(x->traits & NTVM_TRAIT_WATCH) && how == NTVM_CHANGE_PROTECT;
+	if (latch && ntvm_watch_latch_prepare(x, span.first, span.last))
+		goto out;
 	status = NTVM_STATUS_COMMITMENT_LIMIT;
 	if (!ntvm_ledger_charge(&p->ledger, charge))
 		goto out;
@@ -132,6 +136,8 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 		}
 	}
 	ntvm_span_set(&span, x->keep, state);
+	if (latch)
+		ntvm_watch_latch(x, span.first, span.last);
 	if (survey.narrows)
 		ntvm_revoke(x, op->range.start, op->range.end);
 	if (survey.executable && kind == NTVM_KIND_PLAIN)

@@ -82,4 +82,17 @@ static inline void ntvm_vm_ops_clear_uffd(struct vm_operations_struct *ops)
 #endif
 }
 
+/*
+ * Take the right to write out of the page tables. A kernel of any version may be
+ * without MAPPING_DIRTY_HELPERS; there the pages go out of the page tables.
+ */
+static inline void ntvm_wp_mapping(struct address_space *mapping, pgoff_t first, pgoff_t nr)
+{
+#ifdef CONFIG_MAPPING_DIRTY_HELPERS
+	wp_shared_mapping_range(mapping, first, nr);
+#else
+	unmap_mapping_pages(mapping, first, nr, false);
+#endif
+}
+
 #endif

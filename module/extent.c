@@ -10,13 +10,14 @@
 static struct kmem_cache *ntvm_extent_cache;
 static struct kmem_cache *ntvm_region_cache;
 
-/* Locks are made with the slab and are free again whenever an extent is. */
+/* Locks are made with the slab and are free again whenever an extent is; @latched is empty. */
 static void ntvm_extent_ctor(void *obj)
 {
 	struct ntvm_extent *x = obj;
 
 	mutex_init(&x->lock);
 	init_rwsem(&x->fault_lock);
+	xa_init(&x->latched);
 }
 
 /**
@@ -73,6 +74,8 @@ void ntvm_extent_put(struct ntvm_extent *x)
 {
 	if (!refcount_dec_and_test(&x->refs))
 		return;
+	if (unlikely(x->traits & NTVM_TRAIT_WATCH))
+		ntvm_watch_exit(x);
 	ntvm_pages_destroy(&x->pages);
 	kmem_cache_free(ntvm_extent_cache, x);
 }

@@ -163,6 +163,42 @@ static vm_fault_t ntvm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t en
 }
 
 /*
+ * The same for a watched extent: the write is recorded, as watch.c explains,
+ * with fault_lock held and the folio locked, and the folio stays locked until
+ * the page is writable. Out of the way of everybody else.
+ */
+static noinline vm_fault_t ntvm_mkwrite_watched(struct vm_fault *vmf, struct ntvm_extent *x)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	unsigned long page = ntvm_page(x, vmf->address);
+	struct folio *folio = page_folio(vmf->page);
+	u8 *byte, state;
+
+	for (;;) {
+		down_read(&x->fault_lock);
+		folio_lock(folio);
+		if (unlikely(folio->mapping != mapping)) {
+			folio_unlock(folio);	/* truncated meanwhile */
+			up_read(&x->fault_lock);
+			return VM_FAULT_NOPAGE;
+		}
+		byte = ntvm_pages_byte(&x->pages, page);
+		state = byte ? READ_ONCE(*byte) : ntvm_pages_get(&x->pages, page);
+		if (unlikely(!byte || !ntvm_state_writable(state)))
+			folio_unlock(folio);
+		else if (!(state & NTVM_STATE_DIRTY))
+			WRITE_ONCE(*byte, state | NTVM_STATE_DIRTY);
+		up_read(&x->fault_lock);
+		if (unlikely(!ntvm_state_writable(state)))
+			return ntvm_fault_refuse(vmf, x, state);
+		if (likely(byte))
+			return VM_FAULT_LOCKED;
+		if (ntvm_watch_prepare(x, page))
+			return VM_FAULT_OOM;
+	}
+}
+
+/*
  * A mapped page is about to become writable. Returns VM_FAULT_LOCKED, or
  * VM_FAULT_NOPAGE to have the access repeated, or VM_FAULT_SIGSEGV.
  */
@@ -175,6 +211,8 @@ static vm_fault_t ntvm_page_mkwrite(struct vm_fault *vmf)
 
 	if (unlikely(!ntvm_fault_sane(vmf, x)))
 		return VM_FAULT_SIGBUS;
+	if (unlikely(x->traits & NTVM_TRAIT_WATCH))
+		return ntvm_mkwrite_watched(vmf, x);
 	folio_lock(folio);
 	if (unlikely(folio->mapping != vma->vm_file->f_mapping)) {
 		folio_unlock(folio);	/* truncated meanwhile */
@@ -199,6 +237,7 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 {
 	struct ntvm_extent *x = vma->vm_private_data;
 	struct address_space *mapping = vma->vm_file->f_mapping;
+	bool watched = write && (x->traits & NTVM_TRAIT_WATCH);
 	unsigned int offset, bytes;
 	struct folio *folio;
 	struct page *page;
@@ -211,6 +250,8 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 	while (done < len && addr < vma->vm_end) {
 		offset = offset_in_page(addr);
 		bytes = min_t(unsigned int, len - done, PAGE_SIZE - offset);
+		if (unlikely(watched) && ntvm_watch_prepare(x, ntvm_page(x, addr)))
+			break;
 		down_read(&x->fault_lock);
 		state = ntvm_pages_get(&x->pages, ntvm_page(x, addr));
 		page = ERR_PTR(-EIO);
@@ -236,6 +277,9 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 		}
 		folio_unlock(folio);
 		folio_put(folio);
+		/* Behind the write: no harvest in between can have missed it. */
+		if (unlikely(watched) && done)
+			ntvm_watch_wrote(x, ntvm_page(x, addr - 1));
 	}
 	return done ?: -EIO;
 }

@@ -136,7 +136,8 @@ struct ntvm_process {
  * @lock: see above
  * @fault_lock: see above
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
- *	   guard page, under @fault_lock alone)
+ *	   guard page, under @fault_lock alone; NTVM_STATE_DIRTY is set in bytes
+ *	   that exist under @fault_lock shared and the lock of the page's folio)
  * @executable: VMAs other than the plain kind exist (process lock)
  * @policy: a VMA of it has got a memory policy (set under the mmap lock, never
  *	    cleared)
@@ -146,6 +147,8 @@ struct ntvm_process {
  *	  alone (as @traits)
  * @file: the shadow file that it maps (invariant); the process pins it
  * @shift: what turns page numbers of addresses into those of @file (invariant)
+ * @latched: watched: the pages whose writes a decommit does not forget, a bitmap
+ *	     for each leaf that has one (@lock)
  * @region: what it was reserved for
  *
  * A region and its extent are one to one until a part of the region is
@@ -165,6 +168,7 @@ struct ntvm_extent {
 	u8 keep;
 	u16 shift;
 	struct file *file;
+	struct xarray latched;
 	struct ntvm_region region;
 };
 
@@ -489,6 +493,13 @@ u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr,
 u32 ntvm_foreign_type(struct ntvm_process *p, unsigned long addr);
 int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		       unsigned long start, unsigned long end, bool unmap);
+
+/* watch.c */
+int ntvm_watch_prepare(struct ntvm_extent *x, unsigned long page);
+void ntvm_watch_wrote(struct ntvm_extent *x, unsigned long page);
+int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigned long last);
+void ntvm_watch_latch(struct ntvm_extent *x, unsigned long first, unsigned long last);
+void ntvm_watch_exit(struct ntvm_extent *x);
 
 /* call.c */
 struct ntvm_call;

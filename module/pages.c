@@ -21,7 +21,7 @@
 #include "pages.h"
 
 #define NTVM_LEAF_BITS		9
-#define NTVM_LEAF_PAGES		512u
+#define NTVM_LEAF_PAGES		NTVM_MAP_PAGES
 #define NTVM_LEAF_WORDS		(NTVM_LEAF_PAGES / sizeof(unsigned long))
 #define NTVM_NODE_BITS		6
 #define NTVM_FANOUT		64u
@@ -799,4 +799,124 @@ void ntvm_pages_store(struct ntvm_pages *t, unsigned long page, u8 *byte, u8 val
 	word = (const unsigned long *)((unsigned long)byte & ~(sizeof(*word) - 1));
 	if (*word == NTVM_BYTES(value))
 		ntvm_pages_fold(t, page, value);
+}
+
+/**
+ * ntvm_pages_leaf - give a page a byte of its own
+ * @t: the table
+ * @page: below @t->nr
+ * @s: as many nodes as @t has levels, @t->height + 1, are always enough
+ *
+ * No state changes.
+ *
+ * Context: As ntvm_pages_set(); never sleeps.
+ */
+void ntvm_pages_leaf(struct ntvm_pages *t, unsigned long page, struct ntvm_stash *s)
+{
+	unsigned int level = t->height;
+	void **slot = &t->root;
+	struct ntvm_node *n;
+
+	for (;;) {
+		n = *slot;
+		if (ntvm_is_tag(n)) {
+			n = ntvm_node_split(n, level, s);
+			if (!n)
+				return;
+			/* Readers that follow the pointer find @n filled in. */
+			smp_store_release(slot, n);
+		}
+		if (!level)
+			return;
+		slot = &n->slot[ntvm_slot_index(page, ntvm_level_shift(level))];
+		level--;
+	}
+}
+
+/* Bit 0 of each byte of a word, put side by side; byte 0 gives bit 0. */
+static unsigned long ntvm_bytes_gather(unsigned long w)
+{
+	return (w * 0x0102040810204080ul) >> 56;
+}
+
+/* The opposite: bit i of @bits becomes bit 0 of byte i. */
+static unsigned long ntvm_bytes_spread(unsigned long bits)
+{
+	unsigned long w = (bits * NTVM_BYTES(1)) & 0x8040201008040201ul;
+
+	return ((w + NTVM_BYTES(0x7f)) >> 7) & NTVM_BYTES(1);
+}
+
+/**
+ * ntvm_pages_marked - which pages have a bit, leaf by leaf
+ * @t: the table
+ * @pos: in, the first page to look at; out, the first that was not looked at
+ * @last: look no further, below @t->nr
+ * @bit: the bit; only ntvm_pages_mark() and stores to bytes ever set it
+ * @map: out, NTVM_MAP_WORDS words: a bit for each page of the leaf that @pos
+ *	 was in, from the leaf's first page on; none for pages not looked at
+ *
+ * Looks at one leaf, or at a range without a leaf, where no page has the bit.
+ *
+ * Context: Any, under rcu_read_lock() or with freeing writers excluded.
+ * Return: true if @map is not empty.
+ */
+bool ntvm_pages_marked(const struct ntvm_pages *t, unsigned long *pos, unsigned long last,
+		       u8 bit, unsigned long *map)
+{
+	unsigned int shift = __builtin_ctz(bit), from = *pos % NTVM_LEAF_PAGES, to, i, j;
+	unsigned long end, w, any = 0;
+	const struct ntvm_node *n;
+	void *p;
+
+	p = ntvm_pages_at(t, *pos, last, &end);
+	end = min(end, last);
+	to = end % NTVM_LEAF_PAGES;
+	*pos = end + 1;
+	memset(map, 0, NTVM_MAP_WORDS * sizeof(*map));
+	if (ntvm_is_tag(p))
+		return false;
+	n = p;
+	for (i = from / 64; i <= to / 64; i++) {
+		w = 0;
+		for (j = 0; j < 8; j++)
+			w |= ntvm_bytes_gather(READ_ONCE(n->word[i * 8 + j]) >> shift &
+					       NTVM_BYTES(1)) << (j * 8);
+		map[i] = w;
+	}
+	map[from / 64] &= ~0ul << from % 64;
+	map[to / 64] &= ~0ul >> (63 - to % 64);
+	for (i = from / 64; i <= to / 64; i++)
+		any |= map[i];
+	return any;
+}
+
+/**
+ * ntvm_pages_mark - set or clear a bit of single pages of a leaf
+ * @t: the table
+ * @page: first page of the leaf; nothing happens if there is none any more
+ * @bit: the bit
+ * @map: NTVM_MAP_WORDS words that say which pages
+ * @set: set it, else clear it
+ *
+ * Context: As ntvm_pages_set(); never sleeps.
+ */
+void ntvm_pages_mark(struct ntvm_pages *t, unsigned long page, u8 bit,
+		     const unsigned long *map, bool set)
+{
+	u8 *first = ntvm_pages_byte(t, page);
+	unsigned long *word = (unsigned long *)first, mask;
+	unsigned int i, j;
+
+	if (!first)
+		return;
+	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+		if (!map[i])
+			continue;
+		for (j = 0; j < 8; j++) {
+			mask = ntvm_bytes_spread(map[i] >> (j * 8) & 0xff) * bit;
+			WRITE_ONCE(word[i * 8 + j], set ? word[i * 8 + j] | mask :
+							  word[i * 8 + j] & ~mask);
+		}
+	}
 }

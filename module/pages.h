@@ -62,6 +62,10 @@ struct ntvm_stash {
 
 #define NTVM_STASH_INIT { NULL, 0 }
 
+/* A bitmap of the pages that share a leaf: how many those are, and its words. */
+#define NTVM_MAP_PAGES		512u
+#define NTVM_MAP_WORDS		(NTVM_MAP_PAGES / 64)
+
 int ntvm_pages_module_init(void);
 void ntvm_pages_module_exit(void);
 void ntvm_pages_init(struct ntvm_pages *t, unsigned long nr, u8 state);
@@ -81,5 +85,10 @@ int ntvm_stash_fill(struct ntvm_stash *s, unsigned int nr);
 void ntvm_stash_drop(struct ntvm_stash *s);
 void ntvm_pages_set(struct ntvm_pages *t, unsigned long first, unsigned long last,
 		    u8 keep, u8 value, struct ntvm_stash *s);
+void ntvm_pages_leaf(struct ntvm_pages *t, unsigned long page, struct ntvm_stash *s);
+bool ntvm_pages_marked(const struct ntvm_pages *t, unsigned long *pos, unsigned long last,
+		       u8 bit, unsigned long *map);
+void ntvm_pages_mark(struct ntvm_pages *t, unsigned long page, u8 bit,
+		     const unsigned long *map, bool set);
 
 #endif

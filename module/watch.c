@@ -1,11 +1,657 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Write watch.
+ * Write watch: NtGetWriteWatch, NtResetWriteWatch, and the record that they read.
+ *
+ * An extent with NTVM_TRAIT_WATCH has NTVM_STATE_DIRTY in the bytes of the pages
+ * that were written since the last reset. A page without it is mapped read-only
+ * or not at all, so that the first write comes to ->page_mkwrite, which sets it
+ * (ntvm_mkwrite_watched()). The page tables' own dirty bits are not asked: they
+ * move to the folio whenever a page is unmapped, and are lost for this purpose.
+ *
+ * Recording: fault_lock shared, then the folio lock, as ->fault takes them. The
+ * bit is set with both held; the folio stays locked until the core has made the
+ * page writable. Pages do not share bytes, and the folio lock serialises what
+ * happens to one page; all who change more than this bit of a byte, or who clear
+ * it, hold fault_lock exclusively. A page that is part of a tag gets a leaf
+ * before: ntvm_watch_prepare().
+ *
+ * Resetting a page, with ntvm_extent.lock held:
+ *
+ *  1. Clear the bit, with fault_lock held exclusively. Who set it before has the
+ *     folio locked, or has made the page writable already; who sets it from now
+ *     on is asked about next time.
+ *  2. Lock the folio. Now what was in flight in step 1 is in the page tables, and
+ *     neither migration nor reclaim is about to move it: a migration restores a
+ *     writable entry when it is done, and holds the lock as long. The folios of a
+ *     leaf are locked together, with trylock, under the lock of the page cache:
+ *     a folio in the page cache whose lock one has cannot leave it, so that no
+ *     reference is needed. A folio that somebody else has locked is waited for
+ *     later, by itself, with nothing else locked. No folio: no entry either; one
+ *     that comes back is mapped through ->page_mkwrite.
+ *  3. Write-protect the page table entries, flush the TLB, unlock.
+ *  4. A folio that is pinned for DMA may be written without a fault: its page is
+ *     marked again at once, and reported until the pin is gone. This is asked for
+ *     after step 3: get_user_pages_fast() pins first and looks at the entry then.
+ *
+ * A page is always written before it is reset or after its record is set anew, so
+ * no write is ever lost. A call reports first and resets what it has reported
+ * when all of it is with the caller: an answer that cannot be given resets
+ * nothing. A write in between is one that the caller finds in the page when it
+ * looks there, because it has been told of the page.
+ *
+ * Latched pages. Decommit clears the record with the state, but NT remembers
+ * those pages that were recorded already when their protection was changed last
+ * (Y11 of the tests on Windows). These are kept in ntvm_extent.latched, outside
+ * the states, and reported like the others.
+ *
+ * User memory is copied with no lock held, 512 addresses at a time.
  */
+#include <linux/bitmap.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
 #include "call.h"
+#include "compat.h"
+
+/* Leaves or ranges without one that are looked at before fault_lock is given back. */
+#define NTVM_WATCH_STEPS	64
+
+/* Clean pages between dirty ones that are cheaper to walk over than to walk around. */
+#define NTVM_WATCH_GAP		128
+
+/* Pages of one leaf. */
+struct ntvm_watch_leaf {
+	unsigned long page;			/* the leaf's first */
+	unsigned long map[NTVM_MAP_WORDS];
+};
+
+/* What has been reported and is to be reset. */
+struct ntvm_watch_report {
+	struct ntvm_watch_report *next;
+	unsigned int nr;
+	struct ntvm_watch_leaf leaf[55];
+};
+
+/**
+ * struct ntvm_watch_call - a call on its way
+ * @process: the target
+ * @extent: what is asked about, with a reference, once it is known
+ * @start: the caller's range
+ * @end: first byte behind it
+ * @pos: first page not looked at
+ * @last: last page of the range
+ * @nr: entries of @address
+ * @report: what was reported, newest first
+ * @first: first piece of @report
+ * @slow: pages whose folio somebody else has locked
+ * @pinned: pages whose folio is pinned
+ * @address: what goes to the caller next
+ * @folio: what is locked while a leaf is reset
+ */
+struct ntvm_watch_call {
+	struct ntvm_process *process;
+	struct ntvm_extent *extent;
+	unsigned long start;
+	unsigned long end;
+	unsigned long pos;
+	unsigned long last;
+	unsigned int nr;
+	struct ntvm_watch_report *report;
+	struct ntvm_watch_report first;
+	unsigned long slow[NTVM_MAP_WORDS];
+	unsigned long pinned[NTVM_MAP_WORDS];
+	union {
+		u64 address[NTVM_MAP_PAGES];
+		struct folio *folio[NTVM_MAP_PAGES];
+	};
+};
+
+/* --- recording ------------------------------------------------------------------------ */
+
+/**
+ * ntvm_watch_prepare - see to it that a page has a byte to record a write in
+ * @x: a watched extent
+ * @page: the page
+ *
+ * Does nothing for a page that is not committed. A decommit may take the byte
+ * away again.
+ *
+ * Context: process context, may sleep; may be in a fault, no folio locked.
+ * Return: 0 or -ENOMEM.
+ */
+int ntvm_watch_prepare(struct ntvm_extent *x, unsigned long page)
+{
+	struct ntvm_stash stash = NTVM_STASH_INIT;
+	bool ready;
+	int err;
+
+	rcu_read_lock();
+	ready = ntvm_pages_byte(&x->pages, page) ||
+		!ntvm_state_committed(ntvm_pages_get(&x->pages, page));
+	rcu_read_unlock();
+	if (ready)
+		return 0;
+	err = ntvm_stash_fill(&stash, x->pages.height + 1);
+	if (!err) {
+		down_write(&x->fault_lock);
+		if (ntvm_state_committed(ntvm_pages_get(&x->pages, page)))
+			ntvm_pages_leaf(&x->pages, page, &stash);
+		up_write(&x->fault_lock);
+	}
+	ntvm_stash_drop(&stash);
+	return err;
+}
+
+/**
+ * ntvm_watch_wrote - record a write that did not go through a page table
+ * @x: a watched extent
+ * @page: the page; ntvm_watch_prepare() came before the write
+ *
+ * To be called after the write.
+ *
+ * Context: process context, may sleep; no folio locked.
+ */
+void ntvm_watch_wrote(struct ntvm_extent *x, unsigned long page)
+{
+	u8 *byte;
+
+	down_write(&x->fault_lock);
+	byte = ntvm_pages_byte(&x->pages, page);
+	/* No byte: it was decommitted since, and the write is gone with it. */
+	if (byte && ntvm_state_committed(*byte))
+		WRITE_ONCE(*byte, *byte | NTVM_STATE_DIRTY);
+	up_write(&x->fault_lock);
+}
+
+/* --- latched pages --------------------------------------------------------------------- */
+
+/**
+ * ntvm_watch_latch_prepare - see to it that ntvm_watch_latch() cannot fail
+ * @x: a watched extent, its lock held
+ * @first: first page
+ * @last: last page
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigned long last)
+{
+	unsigned long map[NTVM_MAP_WORDS], *latch, page;
+	unsigned int steps;
+	bool found = false;
+
+	while (first <= last) {
+		down_read(&x->fault_lock);
+		for (steps = 0; steps < NTVM_WATCH_STEPS && first <= last && !found; steps++) {
+			page = first;
+			found = ntvm_pages_marked(&x->pages, &first, last, NTVM_STATE_DIRTY, map);
+		}
+		up_read(&x->fault_lock);
+		cond_resched();
+		if (!found || xa_load(&x->latched, page / NTVM_MAP_PAGES)) {
+			found = false;
+			continue;
+		}
+		found = false;
+		latch = kzalloc(sizeof(map), GFP_KERNEL_ACCOUNT);
+		if (!latch)
+			return -ENOMEM;
+		if (xa_err(xa_store(&x->latched, page / NTVM_MAP_PAGES, latch,
+				    GFP_KERNEL_ACCOUNT))) {
+			kfree(latch);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/**
+ * ntvm_watch_latch - the protection of a range was changed
+ * @x: a watched extent, its lock held; ntvm_watch_latch_prepare() came before
+ * @first: first page
+ * @last: last page
+ *
+ * A page that was written only after the preparation may have nowhere to be
+ * latched. It counts as written after the change.
+ *
+ * Context: process context, may sleep.
+ */
+void ntvm_watch_latch(struct ntvm_extent *x, unsigned long first, unsigned long last)
+{
+	unsigned long map[NTVM_MAP_WORDS], index, from, *latch;
+
+	xa_for_each_range(&x->latched, index, latch, first / NTVM_MAP_PAGES,
+			  last / NTVM_MAP_PAGES) {
+		from = max(first, index * NTVM_MAP_PAGES);
+		down_read(&x->fault_lock);
+		ntvm_pages_marked(&x->pages, &from, min(last, from | (NTVM_MAP_PAGES - 1)),
+				  NTVM_STATE_DIRTY, map);
+		up_read(&x->fault_lock);
+		bitmap_or(latch, latch, map, NTVM_MAP_PAGES);
+		cond_resched();
+	}
+}
+
+/**
+ * ntvm_watch_exit - free what a watched extent has beside its states
+ * @x: the extent; nobody uses it any more
+ *
+ * Context: any.
+ */
+void ntvm_watch_exit(struct ntvm_extent *x)
+{
+	unsigned long index, *latch;
+
+	xa_for_each(&x->latched, index, latch)
+		kfree(latch);
+	xa_destroy(&x->latched);
+}
+
+/* --- looking ------------------------------------------------------------------------------ */
+
+/*
+ * The next pages to report, if there are any in the leaf or the range without
+ * one at w->pos, which moves on. Called with fault_lock held.
+ */
+static bool ntvm_watch_next(struct ntvm_watch_call *w, struct ntvm_watch_leaf *leaf)
+{
+	struct ntvm_extent *x = w->extent;
+	unsigned long from = w->pos, end = w->last, index = from / NTVM_MAP_PAGES;
+	unsigned long mask[NTVM_MAP_WORDS], *latch = NULL;
+	bool found;
+
+	if (unlikely(!xa_empty(&x->latched))) {
+		latch = xa_find(&x->latched, &index, end / NTVM_MAP_PAGES, XA_PRESENT);
+		if (latch && index != from / NTVM_MAP_PAGES) {
+			end = index * NTVM_MAP_PAGES - 1;
+			latch = NULL;
+		} else if (latch) {
+			end = min(end, from | (NTVM_MAP_PAGES - 1));
+		}
+	}
+	leaf->page = round_down(from, NTVM_MAP_PAGES);
+	found = ntvm_pages_marked(&x->pages, &w->pos, end, NTVM_STATE_DIRTY, leaf->map);
+	if (!latch)
+		return found;
+	bitmap_zero(mask, NTVM_MAP_PAGES);
+	bitmap_set(mask, from - leaf->page, w->pos - from);
+	bitmap_and(mask, mask, latch, NTVM_MAP_PAGES);
+	bitmap_or(leaf->map, leaf->map, mask, NTVM_MAP_PAGES);
+	return !bitmap_empty(leaf->map, NTVM_MAP_PAGES);
+}
+
+/* Takes the locks that keep the range what it is: NTVM_STATUS_*. */
+static u32 ntvm_watch_lock(struct ntvm_watch_call *w)
+{
+	struct ntvm_region *r;
+	u32 status;
+
+	status = ntvm_process_lock(w->process, false);
+	if (status)
+		return status;
+	r = ntvm_regions_find(&w->process->regions, w->start);
+	/* Also if it is not the region any more that the call began with. */
+	if (!r || w->end > r->end || w->start == w->end ||
+	    !(r->extent->traits & NTVM_TRAIT_WATCH) ||
+	    (w->extent && w->extent != r->extent)) {
+		ntvm_process_unlock(w->process, false);
+		return NTVM_STATUS_INVALID_PARAMETER;
+	}
+	if (!w->extent) {
+		w->extent = ntvm_extent_get(r->extent);
+		w->pos = ntvm_page(w->extent, w->start);
+		w->last = ntvm_page(w->extent, w->end - 1);
+	}
+	mutex_lock(&w->extent->lock);
+	return NTVM_STATUS_SUCCESS;
+}
+
+static void ntvm_watch_unlock(struct ntvm_watch_call *w)
+{
+	mutex_unlock(&w->extent->lock);
+	ntvm_process_unlock(w->process, false);
+}
+
+/* Puts the pages of a leaf, @room of them at most, into w->address. */
+static void ntvm_watch_list(struct ntvm_watch_call *w, struct ntvm_watch_leaf *leaf,
+			    unsigned int room)
+{
+	unsigned long base = w->extent->start + (leaf->page << PAGE_SHIFT), word, kept;
+	u64 *to = &w->address[w->nr], *end = to + room;
+	unsigned int i, bit;
+
+	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+		kept = 0;
+		for (word = leaf->map[i]; word && to < end; word &= word - 1) {
+			bit = __ffs(word);
+			*to++ = base + ((unsigned long)bit << PAGE_SHIFT);
+			kept |= word & -word;
+		}
+		if (unlikely(word)) {
+			/* The rest of the leaf is for the next time. */
+			w->pos = leaf->page + i * BITS_PER_LONG + __ffs(word);
+			leaf->map[i] = kept;
+			while (++i < NTVM_MAP_WORDS)
+				leaf->map[i] = 0;
+			break;
+		}
+		base += BITS_PER_LONG * PAGE_SIZE;
+	}
+	w->nr = to - w->address;
+}
+
+/* Fills w->address with at most @want entries, and remembers them if they are to be reset. */
+static u32 ntvm_watch_collect(struct ntvm_watch_call *w, unsigned int want, bool remember)
+{
+	struct ntvm_watch_report *report = w->report;
+	struct ntvm_watch_leaf any, *leaf = &any;
+	unsigned int steps;
+	u32 status;
+
+	if (remember && report->nr == ARRAY_SIZE(report->leaf)) {
+		report = kmalloc(sizeof(*report), GFP_KERNEL_ACCOUNT);
+		if (!report)
+			return NTVM_STATUS_INSUFFICIENT_RESOURCES;
+		report->nr = 0;
+		report->next = w->report;
+		w->report = report;
+	}
+	status = ntvm_watch_lock(w);
+	if (status)
+		return status;
+	w->nr = 0;
+	down_read(&w->extent->fault_lock);
+	for (steps = 0; steps < NTVM_WATCH_STEPS && w->nr < want && w->pos <= w->last; steps++) {
+		if (remember) {
+			if (report->nr == ARRAY_SIZE(report->leaf))
+				break;
+			leaf = &report->leaf[report->nr];
+		}
+		if (!ntvm_watch_next(w, leaf))
+			continue;
+		ntvm_watch_list(w, leaf, want - w->nr);
+		if (remember)
+			report->nr++;
+	}
+	up_read(&w->extent->fault_lock);
+	ntvm_watch_unlock(w);
+	return NTVM_STATUS_SUCCESS;
+}
+
+/* --- resetting ----------------------------------------------------------------------------- */
+
+/* Write-protects the pages of @map, and clean ones between them. */
+static void ntvm_watch_protect(struct address_space *mapping, pgoff_t base,
+			       const unsigned long *map)
+{
+	unsigned int start = 0, end = 0, i, from;
+
+	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+		if (!map[i])
+			continue;
+		from = i * BITS_PER_LONG + __ffs(map[i]);
+		if (end && from - end > NTVM_WATCH_GAP) {
+			ntvm_wp_mapping(mapping, base + start, end - start);
+			end = 0;
+		}
+		if (!end)
+			start = from;
+		end = i * BITS_PER_LONG + __fls(map[i]) + 1;
+	}
+	ntvm_wp_mapping(mapping, base + start, end - start);
+}
+
+/* The same for one page whose folio somebody else had locked. */
+static void ntvm_watch_protect_slow(struct ntvm_watch_call *w, pgoff_t base, unsigned int i)
+{
+	struct address_space *mapping = w->extent->file->f_mapping;
+	struct folio *folio;
+	bool there;
+
+	do {
+		folio = filemap_get_folio(mapping, base + i);
+		if (IS_ERR_OR_NULL(folio))
+			return;		/* not in memory, so in no page table */
+		folio_lock(folio);
+		there = folio->mapping == mapping;
+		if (there) {
+			ntvm_wp_mapping(mapping, base + i, 1);
+			if (folio_maybe_dma_pinned(folio))
+				__set_bit(i, w->pinned);
+		}
+		folio_unlock(folio);
+		folio_put(folio);
+		/* Else it was dropped, or migrated: look again. */
+	} while (!there);
+}
+
+/* Locks the folios of @map that it can get; the others go into w->slow. */
+static unsigned int ntvm_watch_trylock(struct ntvm_watch_call *w, pgoff_t base,
+				       const unsigned long *map, unsigned int first,
+				       unsigned int last)
+{
+	XA_STATE(xas, &w->extent->file->f_mapping->i_pages, base + first);
+	struct folio *folio;
+	unsigned int nr = 0, i;
+	pgoff_t from, to;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, folio, base + last) {
+		if (xa_is_value(folio))		/* swapped out */
+			continue;
+		if (unlikely(folio_test_large(folio))) {
+			from = max(folio->index, base + first);
+			to = min(folio->index + folio_nr_pages(folio) - 1, base + last);
+			for (i = from - base; i <= to - base; i++) {
+				if (test_bit(i, map))
+					__set_bit(i, w->slow);
+			}
+			continue;
+		}
+		i = xas.xa_index - base;
+		if (!test_bit(i, map))
+			continue;
+		if (likely(folio_trylock(folio)))
+			w->folio[nr++] = folio;
+		else
+			__set_bit(i, w->slow);
+	}
+	xas_unlock_irq(&xas);
+	return nr;
+}
+
+/* Steps 1 to 4 for pages of one leaf. */
+static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_watch_leaf *leaf)
+{
+	unsigned int first = find_first_bit(leaf->map, NTVM_MAP_PAGES);
+	unsigned int last = find_last_bit(leaf->map, NTVM_MAP_PAGES);
+	struct ntvm_extent *x = w->extent;
+	struct address_space *mapping = x->file->f_mapping;
+	pgoff_t base = ntvm_shadow_pgoff(x, x->start) + leaf->page;
+	unsigned long *latch;
+	unsigned int nr, i;
+
+	if (unlikely(!xa_empty(&x->latched))) {
+		latch = xa_load(&x->latched, leaf->page / NTVM_MAP_PAGES);
+		if (latch)
+			bitmap_andnot(latch, latch, leaf->map, NTVM_MAP_PAGES);
+	}
+	down_write(&x->fault_lock);
+	ntvm_pages_mark(&x->pages, leaf->page, NTVM_STATE_DIRTY, leaf->map, false);
+	up_write(&x->fault_lock);
+
+	bitmap_zero(w->slow, NTVM_MAP_PAGES);
+	bitmap_zero(w->pinned, NTVM_MAP_PAGES);
+	nr = ntvm_watch_trylock(w, base, leaf->map, first, last);
+	if (nr) {
+		ntvm_watch_protect(mapping, base, leaf->map);
+		for (i = 0; i < nr; i++) {
+			if (unlikely(folio_maybe_dma_pinned(w->folio[i])))
+				__set_bit(w->folio[i]->index - base, w->pinned);
+			folio_unlock(w->folio[i]);
+		}
+	}
+	if (unlikely(!bitmap_empty(w->slow, NTVM_MAP_PAGES))) {
+		for_each_set_bit(i, w->slow, NTVM_MAP_PAGES)
+			ntvm_watch_protect_slow(w, base, i);
+	}
+	if (unlikely(!bitmap_empty(w->pinned, NTVM_MAP_PAGES))) {
+		down_write(&x->fault_lock);
+		ntvm_pages_mark(&x->pages, leaf->page, NTVM_STATE_DIRTY, w->pinned, true);
+		up_write(&x->fault_lock);
+	}
+}
+
+static bool ntvm_watch_killed(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current);
+}
+
+/* Resets what has been reported. Nothing is to do if the region is gone. */
+static int ntvm_watch_reset_reported(struct ntvm_watch_call *w)
+{
+	struct ntvm_watch_report *report;
+	unsigned int i;
+
+	for (report = w->report; report; report = report->next) {
+		for (i = 0; i < report->nr; i++) {
+			if (ntvm_watch_killed())
+				return -EINTR;
+			if (ntvm_watch_lock(w))
+				return 0;
+			ntvm_watch_reset_leaf(w, &report->leaf[i]);
+			ntvm_watch_unlock(w);
+		}
+	}
+	return 0;
+}
+
+/* Resets all of the range. */
+static int ntvm_watch_reset(struct ntvm_watch_call *w, u32 *status)
+{
+	struct ntvm_watch_leaf leaf;
+	unsigned int steps;
+	bool found;
+
+	do {
+		if (ntvm_watch_killed())
+			return -EINTR;
+		*status = ntvm_watch_lock(w);
+		if (*status)
+			return 0;
+		found = false;
+		down_read(&w->extent->fault_lock);
+		for (steps = 0; steps < NTVM_WATCH_STEPS && w->pos <= w->last && !found; steps++)
+			found = ntvm_watch_next(w, &leaf);
+		up_read(&w->extent->fault_lock);
+		if (found)
+			ntvm_watch_reset_leaf(w, &leaf);
+		ntvm_watch_unlock(w);
+	} while (w->pos <= w->last);
+	return 0;
+}
+
+/* --- the request ----------------------------------------------------------------------------- */
+
+/* Reports, and resets what was reported. */
+static int ntvm_watch_get(struct ntvm_watch_call *w, struct ntvm_watch *req, u64 count)
+{
+	u64 __user *addresses = u64_to_user_ptr(req->addresses);
+	bool reset = req->watch_flags & NTVM_WATCH_FLAG_RESET;
+	u64 done = 0;
+
+	do {
+		if (ntvm_watch_killed())
+			return -EINTR;
+		req->status = ntvm_watch_collect(w, min_t(u64, count - done, NTVM_MAP_PAGES),
+						 reset);
+		if (req->status)
+			return 0;
+		req->status = NTVM_STATUS_ACCESS_VIOLATION;
+		if (w->nr && copy_to_user(addresses + done, w->address,
+					  w->nr * sizeof(*addresses)))
+			return 0;
+		done += w->nr;
+	} while (done < count && w->pos <= w->last);
+	if (put_user(done, (u64 __user *)u64_to_user_ptr(req->count_ptr)) ||
+	    put_user((u32)PAGE_SIZE, (u32 __user *)u64_to_user_ptr(req->granularity_ptr)))
+		return 0;
+	req->status = NTVM_STATUS_SUCCESS;
+	return reset ? ntvm_watch_reset_reported(w) : 0;
+}
+
+/* GET's checks of its variables, in NT's order. */
+static u32 ntvm_watch_check(const struct ntvm_watch *req, const struct ntvm_space *space,
+			    __u64 *count)
+{
+	u8 __user *granularity = u64_to_user_ptr(req->granularity_ptr);
+
+	if (!ntvm_arg_read(u64_to_user_ptr(req->count_ptr), count) ||
+	    !ntvm_buffer_probe(granularity, sizeof(u32)))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	if (!*count || *count > space->user_end >> PAGE_SHIFT)
+		return NTVM_STATUS_INVALID_PARAMETER_5;
+	if (!ntvm_buffer_probe(u64_to_user_ptr(req->addresses), *count * sizeof(u64)))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	return NTVM_STATUS_SUCCESS;
+}
 
 int ntvm_ioc_watch(struct ntvm_call *call)
 {
-	call->req.header.status = NTVM_STATUS_NOT_SUPPORTED;
-	return 0;
+	const struct ntvm_space *space = &call->process->space;
+	struct ntvm_watch *req = &call->req.watch;
+	struct ntvm_watch_report *report;
+	struct ntvm_watch_call *w;
+	__u64 count = 0;
+	int err;
+
+	if (req->reserved || req->op > NTVM_WATCH_RESET)
+		return -EINVAL;
+	if (req->op == NTVM_WATCH_RESET &&
+	    (req->watch_flags || req->addresses || req->count_ptr || req->granularity_ptr))
+		return -EINVAL;
+	req->status = NTVM_STATUS_INVALID_PARAMETER_1;
+	if (req->watch_flags & ~NTVM_WATCH_FLAG_RESET)
+		return 0;
+	req->status = NTVM_STATUS_INVALID_PARAMETER_2;
+	if (req->base >= space->user_end)
+		return 0;
+	req->status = NTVM_STATUS_INVALID_PARAMETER_3;
+	if (req->len > space->user_end - req->base)
+		return 0;
+	if (req->op == NTVM_WATCH_GET) {
+		req->status = ntvm_watch_check(req, space, &count);
+		if (req->status)
+			return 0;
+	}
+	req->status = call->handle_status;
+	if (req->status)
+		return 0;
+	w = kmalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	if (!w) {
+		req->status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
+		return 0;
+	}
+	w->process = call->process;
+	w->extent = NULL;
+	w->start = req->base;
+	w->end = req->base + req->len;
+	w->first.next = NULL;
+	w->first.nr = 0;
+	w->report = &w->first;
+	if (req->op == NTVM_WATCH_GET)
+		err = ntvm_watch_get(w, req, count);
+	else
+		err = ntvm_watch_reset(w, &req->status);
+	while ((report = w->report) != &w->first) {
+		w->report = report->next;
+		kfree(report);
+	}
+	if (w->extent)
+		ntvm_extent_put(w->extent);
+	kfree(w);
+	return err;
 }

@@ -504,6 +504,26 @@ NTSTATUS NTAPI NtAllocateVirtualMemoryEx(HANDLE ProcessHandle, PVOID *BaseAddres
 					 ULONG ExtendedParameterCount);
 
 /* --- write watch ----------------------------------------------------------- */
+#ifndef WRITE_WATCH_FLAG_RESET
+#define WRITE_WATCH_FLAG_RESET	1
+#endif
+
+/*
+ * Which pages of a region that was reserved with MEM_WRITE_WATCH have been
+ * written, by the program or by the kernel on its behalf, since they were reset
+ * last. Needs PROCESS_VM_OPERATION. The range lies within one such region and
+ * counts whole pages.
+ * Flags	 0, or WRITE_WATCH_FLAG_RESET: reset the pages that are returned
+ * UserAddressArray  out: their addresses, ascending
+ * *EntriesInUserAddressArray  in: room in the array, 1 or more; out: filled
+ * *Granularity	 out: bytes in a page
+ */
+NTSTATUS NTAPI NtGetWriteWatch(HANDLE ProcessHandle, ULONG Flags, PVOID BaseAddress,
+			       SIZE_T RegionSize, PVOID *UserAddressArray,
+			       PULONG_PTR EntriesInUserAddressArray, PULONG Granularity);
+
+/* Forget the writes to a range. Needs PROCESS_VM_OPERATION. */
+NTSTATUS NTAPI NtResetWriteWatch(HANDLE ProcessHandle, PVOID BaseAddress, SIZE_T RegionSize);
 
 /* --- locked pages ---------------------------------------------------------- */
 

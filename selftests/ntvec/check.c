@@ -54,6 +54,34 @@ static bool flags_in(struct env *env, enum names names, const char *text, uint64
 	}
 }
 
+/* The numbers between the commas, all of them, in order. */
+static bool list_is(struct env *env, const char *text, const uint64_t *values, size_t nr, char *msg)
+{
+	char part[256];
+	uint64_t wanted;
+	size_t i, len;
+
+	for (i = 0; *text; i++) {
+		len = strcspn(text, ",");
+		if (len >= sizeof(part))
+			return false;
+		memcpy(part, text, len);
+		part[len] = '\0';
+		if (!eval_number(env, part, &wanted, msg))
+			return false;
+		if (i >= nr || wanted != values[i]) {
+			snprintf(msg, MSG_MAX, "entry %zu of %zu is 0x%llX", i, nr,
+				 i < nr ? (unsigned long long)values[i] : 0);
+			return false;
+		}
+		text += len + (text[len] == ',');
+	}
+	if (i != nr)
+		snprintf(msg, MSG_MAX, "there are %zu, the first one more is 0x%llX", nr,
+			 (unsigned long long)values[i]);
+	return i == nr;
+}
+
 /*
  * READWRITE|GUARD is one protection, READWRITE|READONLY cannot be one (there is
  * only one base protection at a time) and means either; so do numbers only.
@@ -143,6 +171,10 @@ static bool check_result(const struct arg *arg, struct env *env, const struct ou
 		return false;
 	if (is_bound)
 		return true;
+	for (int i = 0; i < out->nr_lists; i++) {
+		if (!strcmp(out->list[i].key, arg->key->name))
+			return list_is(env, arg->text, out->list[i].values, out->list[i].nr, msg);
+	}
 	if (!outcome_get(out, arg->key->name, &value)) {
 		snprintf(msg, MSG_MAX, "no %s to look at", arg->key->name);
 		return false;

@@ -100,6 +100,7 @@ struct key {
 #define POS_MAX		6
 #define KEYS_MAX	12
 #define OUT_MAX		8
+#define LISTS_MAX	3
 #define STATUS_MAX	8
 
 struct step;
@@ -182,11 +183,18 @@ struct outcome {
 		uint64_t value;
 	} out[OUT_MAX];
 	int nr_out;
+	struct {
+		const char *key;
+		const uint64_t *values;	/* live as long as the operation's next run */
+		size_t nr;
+	} list[LISTS_MAX];
+	int nr_lists;
 	char skip[64];		/* if the expectation is missed: what is not built */
 	char why[MSG_MAX];	/* if the operation could not try: why */
 };
 
 void outcome_add(struct outcome *out, const char *key, uint64_t value);
+void outcome_list(struct outcome *out, const char *key, const uint64_t *values, size_t nr);
 bool outcome_get(const struct outcome *out, const char *key, uint64_t *value);
 
 enum verdict {

@@ -9,17 +9,23 @@
  */
 #include "ntvec.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define POISON32	0xCCCCCCCCu
 #define POISON		((uintptr_t)0xCCCCCCCCCCCCCCCCull)
+
+/* Entries that a write-watch call of a vector may ask for. */
+#define WATCH_ROOM	4096
 
 /* Allocation types that the module knows by name only. */
 static const struct name types_not_built[] = {
 	{ "RESET",		MEM_RESET },
 	{ "RESET_UNDO",		MEM_RESET_UNDO },
-	{ "WRITE_WATCH",	MEM_WRITE_WATCH },
 	{ "PHYSICAL",		MEM_PHYSICAL },
 	{ "LARGE_PAGES",	MEM_LARGE_PAGES },
 };
@@ -30,6 +36,15 @@ void outcome_add(struct outcome *out, const char *key, uint64_t value)
 		return;
 	out->out[out->nr_out].key = key;
 	out->out[out->nr_out++].value = value;
+}
+
+void outcome_list(struct outcome *out, const char *key, const uint64_t *values, size_t nr)
+{
+	if (out->nr_lists == LISTS_MAX)
+		return;
+	out->list[out->nr_lists].key = key;
+	out->list[out->nr_lists].values = values;
+	out->list[out->nr_lists++].nr = nr;
 }
 
 bool outcome_get(const struct outcome *out, const char *key, uint64_t *value)
@@ -346,6 +361,146 @@ static bool op_wrstride(const struct step *step, struct env *env, struct outcome
 	return true;
 }
 
+static bool op_gww(const struct step *step, struct env *env, struct outcome *out)
+{
+	static PVOID array[WATCH_ROOM + 1];
+	static uint64_t list[WATCH_ROOM];
+	const char *null = step_arg(step, "p");
+	uint64_t address, size, room;
+	ULONG granularity = POISON32;
+	ULONG_PTR count;
+	uint32_t flags;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &size, out) ||
+	    !pos_number(step, 2, env, &room, out) ||
+	    !pos_flags(step, 3, NAMES_WATCH, env, &flags, out))
+		return false;
+	if (room > WATCH_ROOM) {
+		snprintf(out->why, sizeof(out->why), "more than %d entries", WATCH_ROOM);
+		return false;
+	}
+
+	memset(array, 0xCC, sizeof(array));
+	count = (ULONG_PTR)room;
+	out->status = (uint32_t)NtGetWriteWatch(step_handle(step), flags,
+			(PVOID)(uintptr_t)address, (SIZE_T)size,
+			null && !strcmp(null, "nulladdr") ? NULL : array,
+			null && !strcmp(null, "nullcount") ? NULL : &count,
+			null && !strcmp(null, "nullgran") ? NULL : &granularity);
+
+	out->changed = count != room || granularity != POISON32;
+	for (size_t i = 0; i < room; i++)
+		out->changed |= (uintptr_t)array[i] != POISON;
+	if (!NT_SUCCESS(out->status))
+		return true;
+	/* What is behind the entries that were filled stays as it was. */
+	for (size_t i = count; i <= room; i++) {
+		if ((uintptr_t)array[i] != POISON) {
+			snprintf(out->why, sizeof(out->why), "entry %zu was written", i);
+			return false;
+		}
+	}
+	for (size_t i = 0; i < count; i++)
+		list[i] = (uintptr_t)array[i];
+	outcome_list(out, "list", list, count);
+	outcome_add(out, "n", count);
+	outcome_add(out, "gran", granularity);
+	return true;
+}
+
+static bool op_rww(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address, size;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &size, out))
+		return false;
+	out->status = (uint32_t)NtResetWriteWatch(step_handle(step), (PVOID)(uintptr_t)address,
+						  (SIZE_T)size);
+	return true;
+}
+
+/* A read(2) that waits for its data in a thread of its own. */
+static struct {
+	pthread_t thread;
+	int pipe[2];
+	void *buffer;
+	size_t size;
+	ssize_t got;
+	bool pending;
+} kread;
+
+static void *kread_run(void *arg)
+{
+	kread.got = read(kread.pipe[0], kread.buffer, kread.size);
+	return arg;
+}
+
+/* NT probes the whole buffer when a read is submitted: the kernel faults it in for writing. */
+static bool kread_probe(char *buffer, size_t size)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+#ifdef MADV_POPULATE_WRITE
+	if (!madvise(buffer, size, MADV_POPULATE_WRITE))
+		return true;
+	if (errno != EINVAL)
+		return false;
+#endif
+	/* Older than 5.14: the kernel writes a byte of each page to where it was. */
+	for (size_t at = 0; at < size; at += page) {
+		if (write(kread.pipe[1], buffer + at, 1) != 1 ||
+		    read(kread.pipe[0], buffer + at, 1) != 1)
+			return false;
+	}
+	return true;
+}
+
+static bool op_kread_pending(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address, size;
+
+	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &size, out))
+		return false;
+	if (kread.pending || pipe(kread.pipe)) {
+		snprintf(out->why, sizeof(out->why), "a read is pending, or there is no pipe");
+		return false;
+	}
+	kread.buffer = (void *)(uintptr_t)address;
+	kread.size = (size_t)size;
+	if (!kread_probe(kread.buffer, kread.size)) {
+		out->status = (uint32_t)STATUS_ACCESS_VIOLATION;
+		return true;
+	}
+	if (pthread_create(&kread.thread, NULL, kread_run, NULL)) {
+		snprintf(out->why, sizeof(out->why), "no thread");
+		return false;
+	}
+	kread.pending = true;
+	return true;
+}
+
+static bool op_kread_complete(const struct step *step, struct env *env, struct outcome *out)
+{
+	char data[4096];
+	uint64_t n;
+
+	if (!pos_number(step, 0, env, &n, out))
+		return false;
+	memset(data, 0x5A, sizeof(data));
+	if (!kread.pending || n > sizeof(data) || n > kread.size ||
+	    write(kread.pipe[1], data, (size_t)n) != (ssize_t)n) {
+		snprintf(out->why, sizeof(out->why), "no read is pending, or not for so much");
+		return false;
+	}
+	pthread_join(kread.thread, NULL);
+	kread.pending = false;
+	close(kread.pipe[0]);
+	close(kread.pipe[1]);
+	if (kread.got != (ssize_t)n)
+		out->status = (uint32_t)STATUS_ACCESS_VIOLATION;
+	return true;
+}
+
 /* There are no views yet: whatever is at the address, it is none. */
 static bool op_unmap(const struct step *step, struct env *env, struct outcome *out)
 {
@@ -523,10 +678,12 @@ const struct op ops[] = {
 			{ "n", KIND_NUM, NULL },
 			{ "gran", KIND_NUM, NULL },
 		},
+		.run = op_gww,
 	}, {
 		.name = "rww",
 		.pos = { { "base", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
 		.args = { H },
+		.run = op_rww,
 	}, {
 		.name = "lock",
 		.pos = { { "base", KIND_ADDR, NULL }, { "size", KIND_ADDR, NULL } },
@@ -605,9 +762,11 @@ const struct op ops[] = {
 	}, {
 		.name = "kread_pending",
 		.pos = { { "buf", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
+		.run = op_kread_pending,
 	}, {
 		.name = "kread_complete",
 		.pos = { { "n", KIND_NUM, NULL } },
+		.run = op_kread_complete,
 	},
 	{ }
 };

@@ -25,8 +25,10 @@ static const struct {
 	{ "64bit",	sizeof(void *) == 8 },
 	{ "32bit",	sizeof(void *) == 4 },
 	{ "image",	true },
+	{ "io",		true },
 	{ "low",	true },
 	{ "nocache",	true },
+	{ "watch",	true },
 	{ "win10",	true },
 };
 
