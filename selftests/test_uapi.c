@@ -168,6 +168,8 @@ static const struct kind kinds[] = {
 	{ "take_fault", NTVM_IOC_TAKE_FAULT, sizeof(struct ntvm_take_fault), 0, -1 },
 	{ "allocate_ex", NTVM_IOC_ALLOCATE_EX, sizeof(struct ntvm_allocate_ex), NTVM_F_INDIRECT,
 	  offsetof(struct ntvm_allocate_ex, reserved) },
+	{ "watch", NTVM_IOC_WATCH, sizeof(struct ntvm_watch), 0,
+	  offsetof(struct ntvm_watch, reserved) },
 };
 
 #define POISON	0xa5a5a5a5u
