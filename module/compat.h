@@ -10,6 +10,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched/coredump.h>
 #include <linux/shmem_fs.h>
 
 /*
@@ -92,6 +93,19 @@ static inline void ntvm_wp_mapping(struct address_space *mapping, pgoff_t first,
 	wp_shared_mapping_range(mapping, first, nr);
 #else
 	unmap_mapping_pages(mapping, first, nr, false);
+#endif
+}
+
+/*
+ * Was memory of this mm ever pinned for DMA? Set before the first pin and never
+ * cleared. 6.1, 6.12: a bit of mm->flags. 7.3: mm_flags_test().
+ */
+static inline bool ntvm_mm_has_pinned(struct mm_struct *mm)
+{
+#ifdef NTVM_HAVE_MM_FLAGS_TEST
+	return mm_flags_test(MMF_HAS_PINNED, mm);
+#else
+	return test_bit(MMF_HAS_PINNED, &mm->flags);
 #endif
 }
 

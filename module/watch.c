@@ -32,6 +32,7 @@
  *  4. A folio that is pinned for DMA may be written without a fault: its page is
  *     marked again at once, and reported until the pin is gone. This is asked for
  *     after step 3: get_user_pages_fast() pins first and looks at the entry then.
+ *     An mm whose memory was never pinned says so by itself.
  *
  * A page is always written before it is reset or after its record is set anew, so
  * no write is ever lost. A call reports first and resets what it has reported
@@ -322,9 +323,21 @@ static void ntvm_watch_list(struct ntvm_watch_call *w, struct ntvm_watch_leaf *l
 	u64 *to = &w->address[w->nr], *end = to + room;
 	unsigned int i, bit;
 
-	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+	for (i = 0; i < NTVM_MAP_WORDS; i++, base += BITS_PER_LONG * PAGE_SIZE) {
+		word = leaf->map[i];
+		if (likely(end - to >= BITS_PER_LONG)) {
+			if (word == ~0ul) {
+				for (bit = 0; bit < BITS_PER_LONG; bit++)
+					to[bit] = base + ((unsigned long)bit << PAGE_SHIFT);
+				to += BITS_PER_LONG;
+				continue;
+			}
+			for (; word; word &= word - 1)
+				*to++ = base + (__ffs(word) << PAGE_SHIFT);
+			continue;
+		}
 		kept = 0;
-		for (word = leaf->map[i]; word && to < end; word &= word - 1) {
+		for (; word && to < end; word &= word - 1) {
 			bit = __ffs(word);
 			*to++ = base + ((unsigned long)bit << PAGE_SHIFT);
 			kept |= word & -word;
@@ -337,7 +350,6 @@ static void ntvm_watch_list(struct ntvm_watch_call *w, struct ntvm_watch_leaf *l
 				leaf->map[i] = 0;
 			break;
 		}
-		base += BITS_PER_LONG * PAGE_SIZE;
 	}
 	w->nr = to - w->address;
 }
@@ -427,46 +439,56 @@ static void ntvm_watch_protect_slow(struct ntvm_watch_call *w, pgoff_t base, uns
 	} while (!there);
 }
 
-/* Locks the folios of @map that it can get; the others go into w->slow. */
+/*
+ * Locks the folios of @map that it can get; the others go into w->slow. This and
+ * unlocking is what a reset costs beside the page tables: so no search for each
+ * page, but a look into the page cache's nodes. A large folio is locked where its
+ * own entry is; what stands for its other pages is no pointer, and they wait.
+ */
 static unsigned int ntvm_watch_trylock(struct ntvm_watch_call *w, pgoff_t base,
-				       const unsigned long *map, unsigned int first,
-				       unsigned int last)
+				       const unsigned long *map)
 {
-	XA_STATE(xas, &w->extent->file->f_mapping->i_pages, base + first);
+	XA_STATE(xas, &w->extent->file->f_mapping->i_pages, 0);
+	unsigned long word, in_node = 0;
+	struct folio **to = w->folio;
+	struct xa_node *node = NULL;
 	struct folio *folio;
-	unsigned int nr = 0, i;
-	pgoff_t from, to;
+	unsigned int i;
+	pgoff_t index;
 
 	xas_lock_irq(&xas);
-	xas_for_each(&xas, folio, base + last) {
-		if (xa_is_value(folio))		/* swapped out */
-			continue;
-		if (unlikely(folio_test_large(folio))) {
-			from = max(folio->index, base + first);
-			to = min(folio->index + folio_nr_pages(folio) - 1, base + last);
-			for (i = from - base; i <= to - base; i++) {
-				if (test_bit(i, map))
-					__set_bit(i, w->slow);
+	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+		for (word = map[i]; word; word &= word - 1) {
+			index = base + i * BITS_PER_LONG + __ffs(word);
+			if (!in_node || (index ^ in_node) > XA_CHUNK_MASK) {
+				xas_set(&xas, index);
+				folio = xas_load(&xas);
+				in_node = 0;
+				node = xas.xa_node;
+				if (xas_valid(&xas) && node && !node->shift)
+					in_node = index & ~(pgoff_t)XA_CHUNK_MASK;
+				else if (!folio)
+					continue;
 			}
-			continue;
+			folio = likely(in_node) ?
+				xa_entry_locked(xas.xa, node, index & XA_CHUNK_MASK) :
+				XA_ZERO_ENTRY;
+			/* Nothing, or swapped out: in no page table. */
+			if (unlikely(!folio || xa_is_value(folio)))
+				continue;
+			if (likely(!xa_is_internal(folio) && folio_trylock(folio)))
+				*to++ = folio;
+			else
+				__set_bit(index - base, w->slow);
 		}
-		i = xas.xa_index - base;
-		if (!test_bit(i, map))
-			continue;
-		if (likely(folio_trylock(folio)))
-			w->folio[nr++] = folio;
-		else
-			__set_bit(i, w->slow);
 	}
 	xas_unlock_irq(&xas);
-	return nr;
+	return to - w->folio;
 }
 
 /* Steps 1 to 4 for pages of one leaf. */
 static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_watch_leaf *leaf)
 {
-	unsigned int first = find_first_bit(leaf->map, NTVM_MAP_PAGES);
-	unsigned int last = find_last_bit(leaf->map, NTVM_MAP_PAGES);
 	struct ntvm_extent *x = w->extent;
 	struct address_space *mapping = x->file->f_mapping;
 	pgoff_t base = ntvm_shadow_pgoff(x, x->start) + leaf->page;
@@ -484,14 +506,17 @@ static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_w
 
 	bitmap_zero(w->slow, NTVM_MAP_PAGES);
 	bitmap_zero(w->pinned, NTVM_MAP_PAGES);
-	nr = ntvm_watch_trylock(w, base, leaf->map, first, last);
+	nr = ntvm_watch_trylock(w, base, leaf->map);
 	if (nr) {
 		ntvm_watch_protect(mapping, base, leaf->map);
-		for (i = 0; i < nr; i++) {
-			if (unlikely(folio_maybe_dma_pinned(w->folio[i])))
-				__set_bit(w->folio[i]->index - base, w->pinned);
-			folio_unlock(w->folio[i]);
+		if (unlikely(ntvm_mm_has_pinned(x->process->mm))) {
+			for (i = 0; i < nr; i++) {
+				if (folio_maybe_dma_pinned(w->folio[i]))
+					__set_bit(w->folio[i]->index - base, w->pinned);
+			}
 		}
+		for (i = 0; i < nr; i++)
+			folio_unlock(w->folio[i]);
 	}
 	if (unlikely(!bitmap_empty(w->slow, NTVM_MAP_PAGES))) {
 		for_each_set_bit(i, w->slow, NTVM_MAP_PAGES)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <libnt.h>
 #include <linux/ntvm.h>
+#include <linux/userfaultfd.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -45,7 +46,7 @@ struct series {
 };
 
 static struct {
-	bool quick, tsv, check;
+	bool quick, tsv, check, only_watch;
 	int rounds, batches;
 	int fd;			/* for requests without libnt */
 	int missed;
@@ -563,6 +564,162 @@ static void commit_big(void)
 	compare("commit | mprotect", median(&mp), median(&nt), 0);
 }
 
+/*
+ * The kernel's own way to ask what was written: asynchronous write protection by
+ * userfaultfd(2) and PAGEMAP_SCAN of /proc/PID/pagemap, Linux 6.7. The headers may
+ * be older.
+ */
+struct scan_region {
+	uint64_t start, end, categories;
+};
+
+struct scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t inverted, mask, anyof, returned;
+};
+
+#define SCAN			_IOWR('f', 16, struct scan)
+#define SCAN_WP_MATCHING	1ull
+#define SCAN_CHECK_WPASYNC	2ull
+#define SCAN_WRITTEN		2ull
+#define WP_UNPOPULATED		(1ull << 13)
+#define WP_ASYNC		(1ull << 15)
+
+#define WATCH_PAGES		8192
+
+static int scan_fd = -1;
+
+/* False where the kernel cannot. */
+static bool scan_register(char *area, size_t len)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = WP_ASYNC | WP_UNPOPULATED };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)area, .len = len },
+		.mode = UFFDIO_REGISTER_MODE_WP,
+	};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg)) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	if (scan_fd < 0)
+		scan_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	/* The file that registered stays open: closing it would end it. */
+	return scan_fd >= 0;
+}
+
+static long scan_reset(char *area, size_t len, struct scan_region *vec)
+{
+	struct scan arg = {
+		.size = sizeof(arg),
+		.flags = SCAN_WP_MATCHING | SCAN_CHECK_WPASYNC,
+		.start = (uintptr_t)area,
+		.end = (uintptr_t)area + len,
+		.vec = (uintptr_t)vec,
+		.vec_len = WATCH_PAGES,
+		.mask = SCAN_WRITTEN,
+		.returned = SCAN_WRITTEN,
+	};
+	long regions = ioctl(scan_fd, SCAN, &arg);
+
+	if (__builtin_expect(regions < 0, 0))
+		sys_failed("PAGEMAP_SCAN");
+	return regions;
+}
+
+static inline size_t nt_watch_reset(char *area, size_t len, PVOID *array)
+{
+	ULONG_PTR count = WATCH_PAGES;
+	ULONG granularity;
+	NTSTATUS status = NtGetWriteWatch(NtCurrentProcess(), WRITE_WATCH_FLAG_RESET, area, len,
+					  array, &count, &granularity);
+
+	if (__builtin_expect(status, 0))
+		nt_failed("get write watch", status);
+	return count;
+}
+
+static void watch_harvest(const char *name, int stride, double limit)
+{
+	static struct scan_region vec[WATCH_PAGES];
+	static PVOID array[WATCH_PAGES];
+	struct series scan = { 0 }, nt = { 0 }, scan_write = { 0 }, nt_write = { 0 };
+	size_t len = (size_t)WATCH_PAGES * stride * PAGE;
+	char *a = map(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+	char *n = nt_reserve(len, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
+	char text[80];
+	bool can;
+	int batch, i;
+
+	madvise(a, len, MADV_NOHUGEPAGE);
+	can = scan_register(a, len);
+	memset(vec, 0, sizeof(vec));
+	memset(array, 0, sizeof(array));
+	/* What was never written counts as written the first time. */
+	if (can)
+		scan_reset(a, len, vec);
+	for (batch = -2; batch < b.batches / 4; batch++) {
+		long regions = 0;
+		size_t pages = 0;
+
+		MEASURE(&nt_write, i, WATCH_PAGES, touch(n + (size_t)i * stride * PAGE));
+		MEASURE(&nt, i, 1, pages = nt_watch_reset(n, len, array));
+		if (pages != WATCH_PAGES)
+			die("%zu pages were reported", pages);
+		if (can) {
+			MEASURE(&scan_write, i, WATCH_PAGES, touch(a + (size_t)i * stride * PAGE));
+			MEASURE(&scan, i, 1, regions = scan_reset(a, len, vec));
+			if (regions != (stride == 1 ? 1 : WATCH_PAGES))
+				die("%ld ranges were found", regions);
+		}
+		if (batch < 0)
+			scan.n = nt.n = scan_write.n = nt_write.n = 0;
+	}
+	snprintf(text, sizeof(text), "get + reset, %s | PAGEMAP_SCAN", name);
+	if (can)
+		compare(text, median(&scan), median(&nt), limit);
+	else
+		row(text, 0, median(&nt), 0, 0);
+	snprintf(text, sizeof(text), "  a write after it, %s", name);
+	if (can)
+		compare(text, median(&scan_write), median(&nt_write), 0);
+	else
+		row(text, 0, median(&nt_write), 0, 0);
+	unmap(a, len);
+	nt_free(n, 0, MEM_RELEASE);
+}
+
+static void watch_first_touch(void)
+{
+	struct series plain = { 0 }, watched = { 0 };
+	size_t len = TOUCH_BATCH * PAGE;
+	int batch, i;
+
+	for (batch = -2; batch < b.batches / 2; batch++) {
+		char *p = nt_reserve(len, MEM_RESERVE | MEM_COMMIT);
+		char *w = nt_reserve(len, MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH);
+
+		MEASURE(&plain, i, TOUCH_BATCH, touch(p + i * PAGE));
+		MEASURE(&watched, i, TOUCH_BATCH, touch(w + i * PAGE));
+		nt_free(p, 0, MEM_RELEASE);
+		nt_free(w, 0, MEM_RELEASE);
+		if (batch < 0)
+			plain.n = watched.n = 0;
+	}
+	compare("first write to a watched page | to a plain one", median(&plain), median(&watched),
+		1.50);
+}
+
+static void watch(void)
+{
+	heading("write watch, 8192 written pages");
+	watch_harvest("side by side", 1, 1.25);
+	watch_harvest("every other page", 2, 1.00);
+	watch_first_touch();
+}
+
 /* Where each way ends, rather than what it costs. */
 static void wall(void)
 {
@@ -611,6 +768,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
 	case 'c':
 		b.check = true;
 		return 0;
+	case 'w':
+		b.only_watch = true;
+		return 0;
 	case ARGP_KEY_ARG:
 		argp_usage(state);
 	}
@@ -622,6 +782,7 @@ int main(int argc, char **argv)
 	static const struct argp_option options[] = {
 		{ "quick", 'q', NULL, 0, "fewer rounds", 0 },
 		{ "check", 'c', NULL, 0, "exit with 1 if a limit is missed", 0 },
+		{ "only-watch", 'w', NULL, 0, "only what is about write watch", 0 },
 		{ "tsv", 't', NULL, 0, "lines for a program: @group and @row, tabs between", 0 },
 		{ 0 },
 	};
@@ -652,14 +813,18 @@ int main(int argc, char **argv)
 		printf("Linux %s, median of batches, ns (with -icount shift=0: instructions)\n\n",
 		       uts.release);
 	table_head();
-	commit_and_decommit();
-	reserve_and_release();
-	query();
-	first_touch();
-	protect();
-	decommit_touched();
-	commit_big();
-	wall();
+	if (!b.only_watch) {
+		commit_and_decommit();
+		reserve_and_release();
+		query();
+		first_touch();
+		protect();
+		decommit_touched();
+		commit_big();
+	}
+	watch();
+	if (!b.only_watch)
+		wall();
 	if (!b.tsv)
 		printf("\n%s\n", b.missed ? "A limit is missed." : "All limits are kept.");
 	return b.check && b.missed;
