@@ -519,4 +519,80 @@ TEST_F(sparse, random_changes)
 	ntvm_pages_destroy(&t);
 }
 
+TEST(marks_are_found_set_and_cleared_page_by_page)
+{
+	static const unsigned long sizes[] = { 1, 63, 511, 512, 513, 5000, 40000 };
+	static bool model[40000];
+	unsigned long map[NTVM_MAP_WORDS], page, pos, from, last, nr;
+	struct ntvm_stash s = NTVM_STASH_INIT;
+	unsigned int i, round, bad;
+	struct ntvm_pages t;
+	u64 seed = 5;
+
+	ASSERT_EQ(0, ntvm_pages_module_init());
+	unit_allocations = -1;
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		nr = sizes[i];
+		memset(model, 0, sizeof(model));
+		ntvm_pages_init(&t, nr, NTVM_PROT_RW);
+		for (round = 0; round < 400; round++) {
+			page = unit_below(&seed, nr);
+			if (!ntvm_pages_byte(&t, page)) {
+				ASSERT_EQ(0, ntvm_stash_fill(&s, t.height + 1));
+				ntvm_pages_leaf(&t, page, &s);
+				ntvm_stash_drop(&s);
+				ASSERT_NE(NULL, ntvm_pages_byte(&t, page));
+			}
+			/* One by its byte, then random ones of its leaf by a map. */
+			*ntvm_pages_byte(&t, page) |= NTVM_STATE_DIRTY;
+			model[page] = true;
+			if (round % 3 == 0) {
+				bool set = round % 2;
+
+				for (pos = 0; pos < NTVM_MAP_WORDS; pos++)
+					map[pos] = unit_below(&seed, ~0ul) & unit_below(&seed, ~0ul);
+				page -= page % NTVM_MAP_PAGES;
+				for (pos = 0; pos < NTVM_MAP_PAGES; pos++) {
+					if (page + pos >= nr)
+						map[pos / 64] &= ~(1ul << pos % 64);
+					else if (map[pos / 64] >> pos % 64 & 1)
+						model[page + pos] = set;
+				}
+				ntvm_pages_mark(&t, page, NTVM_STATE_DIRTY, map, set);
+			}
+			/* What is found in a range is what the model has there. */
+			from = unit_below(&seed, nr);
+			last = from + unit_below(&seed, nr - from);
+			bad = 0;
+			for (pos = from; pos <= last;) {
+				unsigned long start = pos, at;
+				bool any = ntvm_pages_marked(&t, &pos, last, NTVM_STATE_DIRTY, map);
+				bool have = false;
+
+				ASSERT_LT(start, pos);
+				for (at = start; at < pos; at++) {
+					bool in = at - (start - start % NTVM_MAP_PAGES) < NTVM_MAP_PAGES &&
+						  map[at % NTVM_MAP_PAGES / 64] >> at % 64 & 1;
+
+					have |= in;
+					bad += any ? in != model[at] : model[at];
+				}
+				bad += have != any;
+			}
+			ASSERT_EQ(0, bad);
+			/* The states themselves have not changed. */
+			ASSERT_EQ(NTVM_PROT_RW, ntvm_pages_get(&t, from) & NTVM_STATE_NT);
+			ASSERT_EQ(nr, ntvm_pages_committed(&t, 0, nr - 1));
+		}
+		/* A leaf that is gone again takes its marks along. */
+		ntvm_pages_set(&t, 0, nr - 1, 0, 0, NULL);
+		ntvm_pages_mark(&t, 0, NTVM_STATE_DIRTY, map, true);
+		pos = 0;
+		EXPECT_FALSE(ntvm_pages_marked(&t, &pos, nr - 1, NTVM_STATE_DIRTY, map));
+		ntvm_pages_destroy(&t);
+		EXPECT_EQ(0, unit_alive);
+	}
+	ntvm_pages_module_exit();
+}
+
 TEST_HARNESS_MAIN
