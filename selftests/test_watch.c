@@ -7,6 +7,7 @@
 #include <kselftest_harness.h>
 
 #include <linux/io_uring.h>
+#include <linux/userfaultfd.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/swap.h>
@@ -510,34 +511,62 @@ TEST_F(watch, Y14_io_uring_is_seen_when_it_completes)
 	close(r.fd);
 }
 
-TEST_F(watch, pages_pinned_for_long_are_reported_until_they_are_not)
-{
-	struct iovec iov = { .iov_base = self->p + 2 * P, .iov_len = 2 * P };
-	struct io_uring_sqe sqe = { .opcode = IORING_OP_READ_FIXED, .off = ~0ull };
-	struct ring r;
-	int pipefd[2];
+struct pinner {
+	void *from, *to;
+	ssize_t done;
+};
 
-	if (!ring_open(&r))
-		SKIP(return, "no io_uring: %s", strerror(errno));
-	if (syscall(__NR_io_uring_register, r.fd, IORING_REGISTER_BUFFERS, &iov, 1))
-		SKIP(return, "the kernel pins no watched memory for long: %s", strerror(errno));
-	ASSERT_EQ(0, pipe(pipefd));
-	EXPECT_GOT(ALL(RESET), 2, 3);
-	EXPECT_GOT(ALL(RESET), 2, 3);
+/* Pins the destination, then waits for the source. */
+static void *pin_and_write(void *arg)
+{
+	struct pinner *pin = arg;
+	struct iovec local = { .iov_base = pin->from, .iov_len = 8 };
+	struct iovec remote = { .iov_base = pin->to, .iov_len = 8 };
+
+	pin->done = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	return NULL;
+}
+
+TEST_F(watch, a_page_pinned_for_a_write_is_reported_until_it_is_not)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct pinner pin = { .to = self->p + 2 * P };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_copy fill = { .len = P };
+	static uint8_t data[P] __attribute__((aligned(4096)));
+	struct uffd_msg msg;
+	pthread_t thread;
+	int fd;
+
+	fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "no userfaultfd: %s", strerror(errno));
+	pin.from = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)pin.from;
+	reg.range.len = P;
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_REGISTER, &reg));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, pin_and_write, &pin));
+	/* The kernel has pinned the page and waits for what it shall write there. */
+	ASSERT_EQ((ssize_t)sizeof(msg), read(fd, &msg, sizeof(msg)));
+	poke(self->p, 4);
+	EXPECT_GOT(ALL(RESET), 2, 4);
+	EXPECT_GOT(ALL(RESET), 2);
+	EXPECT_STATUS(STATUS_SUCCESS, reset(self->p, SIZE));
+	EXPECT_GOT(ALL(RESET), 2);
 	/* Written through the pin, without a fault. */
-	sqe.fd = pipefd[0];
-	sqe.addr = (uintptr_t)iov.iov_base;
-	sqe.len = 5;
-	ASSERT_EQ(5, write(pipefd[1], "fixed", 5));
-	ring_submit(&r, &sqe);
-	EXPECT_EQ(5, ring_wait(&r));
-	EXPECT_GOT(ALL(RESET), 2, 3);
-	syscall(__NR_io_uring_register, r.fd, IORING_UNREGISTER_BUFFERS, NULL, 0);
-	close(r.fd);
-	/* Once more, since the last write may have come after the last report. */
-	EXPECT_TRUE(wait_until(5, (ALL(RESET), ALL(RESET)->nr == 0)));
-	poke(self->p, 3);
-	EXPECT_DIRTY(3);
+	memset(data, 0x77, sizeof(data));
+	fill.dst = (uintptr_t)pin.from;
+	fill.src = (uintptr_t)data;
+	ASSERT_EQ(0, ioctl(fd, UFFDIO_COPY, &fill));
+	pthread_join(thread, NULL);
+	EXPECT_EQ(8, pin.done);
+	EXPECT_EQ(0x77, self->p[2 * P]);
+	EXPECT_GOT(ALL(RESET), 2);
+	EXPECT_DIRTY();
+	poke(self->p, 2);
+	EXPECT_DIRTY(2);
+	close(fd);
 }
 
 static int pokers_child(int sock, void *arg)
@@ -918,9 +947,14 @@ static bool swap_on(void)
 	words[0] = 1;			/* version */
 	words[1] = 64 * MIB / P - 1;	/* last page */
 	memcpy(header + 4086, "SWAPSPACE2", 10);
+	/* Still on from the last time? */
+	if (swapoff("/dev/zram0") && errno != EINVAL) {
+		close(fd);
+		return false;
+	}
 	ok = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
 	close(fd);
-	return ok && !swapon("/dev/zram0", 0);
+	return ok && (!swapon("/dev/zram0", 0) || errno == EBUSY);
 }
 
 FIXTURE(swapping) {
@@ -941,9 +975,10 @@ FIXTURE_TEARDOWN_PARENT(swapping)
 
 enum { DIRTY = 1, LATCHED = 2, COMMITTED = 4, WRITABLE = 8 };
 
-TEST_F(swapping, random_operations_report_exactly_what_a_model_says)
+TEST_F_TIMEOUT(swapping, random_operations_report_exactly_what_a_model_says, 120)
 {
 	enum { N = 1300, STEPS = 12000 };
+	double until = now() + 8;
 	static uint8_t model[N];
 	uint8_t *p = watched(N * P, 0, PAGE_READWRITE);
 	unsigned int seed = 4711, step, i, reports = 0, paged = 0;
@@ -953,7 +988,7 @@ TEST_F(swapping, random_operations_report_exactly_what_a_model_says)
 		seed = (unsigned int)strtoul(s, NULL, 0);
 	ASSERT_NE(NULL, p);
 	memset(model, 0, sizeof(model));
-	for (step = 0; step < STEPS; step++) {
+	for (step = 0; step < STEPS && now() < until; step++) {
 		unsigned int from = rand_r(&seed) % N, n = rand_r(&seed) % 40 + 1, room, nr = 0;
 		unsigned int op = rand_r(&seed) % 100;
 		bool all = true;
@@ -1033,9 +1068,9 @@ TEST_F(swapping, random_operations_report_exactly_what_a_model_says)
 				probe_read(p + i * P);
 		}
 	}
-	EXPECT_LT(1000, reports);
-	EXPECT_LT(100, paged);
-	TH_LOG("%u pages reported, %u times zapped or paged out", reports, paged);
+	EXPECT_LT(100, reports);
+	EXPECT_LT(10, paged);
+	TH_LOG("%u steps, %u pages reported, %u times zapped or paged out", step, reports, paged);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 }
 
@@ -1163,7 +1198,7 @@ static void race_run(struct __test_metadata *_metadata, unsigned int mode, doubl
 	}
 	if (mode)
 		pthread_create(&threads[RACE_WRITERS], NULL, race_disturber, &r);
-	while (now() < until && !lost) {
+	while ((now() < until || rounds < 4) && !lost) {
 		memset(r.done, 0, sizeof(r.done));
 		pthread_barrier_wait(&start);
 		do {
@@ -1196,27 +1231,27 @@ static void race_run(struct __test_metadata *_metadata, unsigned int mode, doubl
 	EXPECT_STATUS(STATUS_SUCCESS, release(r.p));
 }
 
-TEST_F(swapping, no_write_is_lost)
+TEST_F_TIMEOUT(swapping, no_write_is_lost, 60)
 {
 	race_run(_metadata, 0, 3, 3000);
 }
 
-TEST_F(swapping, no_write_is_lost_when_page_tables_are_zapped)
+TEST_F_TIMEOUT(swapping, no_write_is_lost_when_page_tables_are_zapped, 60)
 {
 	race_run(_metadata, 1, 2, 1000);
 }
 
-TEST_F(swapping, no_write_is_lost_when_pages_are_swapped_out)
+TEST_F_TIMEOUT(swapping, no_write_is_lost_when_pages_are_swapped_out, 60)
 {
 	race_run(_metadata, 2, 2, 500);
 }
 
-TEST_F(swapping, no_write_is_lost_when_the_protection_changes)
+TEST_F_TIMEOUT(swapping, no_write_is_lost_when_the_protection_changes, 60)
 {
 	race_run(_metadata, 3, 2, 500);
 }
 
-TEST_F(swapping, no_write_is_lost_when_pages_migrate)
+TEST_F_TIMEOUT(swapping, no_write_is_lost_when_pages_migrate, 60)
 {
 	race_run(_metadata, 4, 2, 2000);
 }
