@@ -188,6 +188,7 @@ static __always_inline u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op 
 
 /* Handlers of requests: 0 with the status set, or a negative errno. */
 int ntvm_ioc_allocate_ex(struct ntvm_call *call);	/* allocate_ex.c */
+int ntvm_ioc_query_class(struct ntvm_call *call);	/* query_class.c */
 int ntvm_ioc_watch(struct ntvm_call *call);		/* watch.c */
 int ntvm_ioc_lock(struct ntvm_call *call);		/* lock.c */
 int ntvm_ioc_offer(struct ntvm_call *call);		/* reset.c */

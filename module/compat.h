@@ -72,6 +72,40 @@ static inline void ntvm_fops_clear_mmap(struct file_operations *fops)
 }
 
 /*
+ * Pages of another mm, under its mmap lock, which stays held; @flags without
+ * FOLL_REMOTE. 6.1 has a parameter for VMAs.
+ */
+static inline long ntvm_gup_remote(struct mm_struct *mm, unsigned long start,
+				   unsigned long nr, unsigned int flags, struct page **pages)
+{
+#ifdef NTVM_HAVE_GUP_VMAS
+	return get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL);
+#else
+	return get_user_pages_remote(mm, start, nr, flags, pages, NULL);
+#endif
+}
+
+/* How often a page is mapped. 6.1: by page; later only by folio. */
+static inline int ntvm_page_mapcount(struct page *page)
+{
+#ifdef NTVM_HAVE_PAGE_MAPCOUNT
+	return page_mapcount(page);
+#else
+	return folio_mapcount(page_folio(page));
+#endif
+}
+
+/* The path that user space knows a mapped file by: later than 6.1 that of an overlay. */
+static inline const struct path *ntvm_file_path(const struct file *file)
+{
+#ifdef NTVM_HAVE_FILE_USER_PATH
+	return file_user_path(file);
+#else
+	return &file->f_path;
+#endif
+}
+
+/*
  * userfaultfd hooks, 7.3 only: a fault may not sleep for user space while it
  * holds a lock of ours. 6.1, 6.12: userfaultfd refuses VMAs that are not
  * shmem's own.

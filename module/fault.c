@@ -41,6 +41,35 @@ static bool ntvm_fault_sane(const struct vm_fault *vmf, const struct ntvm_extent
 	       vmf->pgoff == ntvm_shadow_pgoff(x, vmf->address);
 }
 
+/**
+ * ntvm_guard_disarm - use up a guard page
+ * @x: the extent
+ * @page: a page of it
+ *
+ * Context: process context, may sleep; fault_lock not held.
+ * Return: 1 if it was armed and is not any more, 0 if it was not, or -ENOMEM.
+ */
+int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page)
+{
+	struct ntvm_stash stash = NTVM_STASH_INIT;
+	unsigned int need = 0;
+	int ret = -ENOMEM;
+
+	while (ret < 0 && !ntvm_stash_fill(&stash, need)) {
+		down_write(&x->fault_lock);
+		need = ntvm_pages_missing(&x->pages, page, page);
+		if (!(ntvm_pages_get(&x->pages, page) & NTVM_STATE_GUARD)) {
+			ret = 0;
+		} else if (need <= stash.nr) {
+			ntvm_pages_set(&x->pages, page, page, (u8)~NTVM_STATE_GUARD, 0, &stash);
+			ret = 1;
+		}
+		up_write(&x->fault_lock);
+	}
+	ntvm_stash_drop(&stash);
+	return ret;
+}
+
 /*
  * A guard page was hit. It is disarmed once: of the threads that get here at
  * the same time one is told, the others repeat their access. Returns
@@ -49,32 +78,17 @@ static bool ntvm_fault_sane(const struct vm_fault *vmf, const struct ntvm_extent
  */
 static vm_fault_t ntvm_fault_guard(struct vm_fault *vmf, struct ntvm_extent *x)
 {
-	unsigned long page = ntvm_page(x, vmf->address);
 	struct xarray *hits = &x->process->hits;
-	struct ntvm_stash stash = NTVM_STASH_INIT;
-	vm_fault_t ret = VM_FAULT_OOM;
-	unsigned int need = 0;
+	int disarmed;
 
 	if (xa_err(xa_store(hits, task_pid_nr(current),
 			    xa_mk_value(vmf->address >> PAGE_SHIFT), GFP_KERNEL)))
-		return ret;
-	while (!ntvm_stash_fill(&stash, need)) {
-		down_write(&x->fault_lock);
-		need = ntvm_pages_missing(&x->pages, page, page);
-		if (!(ntvm_pages_get(&x->pages, page) & NTVM_STATE_GUARD)) {
-			ret = VM_FAULT_NOPAGE;
-		} else if (need <= stash.nr) {
-			ntvm_pages_set(&x->pages, page, page, (u8)~NTVM_STATE_GUARD, 0, &stash);
-			ret = VM_FAULT_SIGSEGV;
-		}
-		up_write(&x->fault_lock);
-		if (ret != VM_FAULT_OOM)
-			break;
-	}
-	ntvm_stash_drop(&stash);
-	if (ret != VM_FAULT_SIGSEGV)
-		xa_erase(hits, task_pid_nr(current));
-	return ret;
+		return VM_FAULT_OOM;
+	disarmed = ntvm_guard_disarm(x, ntvm_page(x, vmf->address));
+	if (disarmed > 0)
+		return VM_FAULT_SIGSEGV;
+	xa_erase(hits, task_pid_nr(current));
+	return disarmed ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
 }
 
 /* The state does not allow the access. A debugger's never disarms a guard. */

@@ -254,10 +254,8 @@ static int ntvm_ioc_query(struct ntvm_call *call)
 
 	if (q->reserved)
 		return -EINVAL;
-	if (q->info_class != NTVM_QUERY_BASIC) {
-		q->status = NTVM_STATUS_INVALID_INFO_CLASS;
-		return 0;
-	}
+	if (unlikely(q->info_class != NTVM_QUERY_BASIC))
+		return ntvm_ioc_query_class(call);
 	if (q->length < sizeof(out)) {
 		q->status = NTVM_STATUS_INFO_LENGTH_MISMATCH;
 		return 0;
@@ -415,7 +413,7 @@ static const struct ntvm_ioctl_op ntvm_ioctls[] = {
 		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION, false),
 	NTVM_IOCTL(NTVM_IOC_OFFER, ntvm_offer, priority, ntvm_ioc_offer,
 		   0, NTVM_ACCESS_VM_OPERATION, true),
-	NTVM_IOCTL(NTVM_IOC_COPY, ntvm_copy, reserved, ntvm_ioc_copy, 0, 0, true),
+	NTVM_IOCTL(NTVM_IOC_COPY, ntvm_copy, out_next, ntvm_ioc_copy, 0, 0, false),
 	NTVM_IOCTL(NTVM_IOC_SET_INFORMATION, ntvm_set_information, info_length,
 		   ntvm_ioc_set_information, 0, NTVM_ACCESS_VM_OPERATION, true),
 	NTVM_IOCTL(NTVM_IOC_FLUSH, ntvm_flush, out_information, ntvm_ioc_flush,

@@ -353,6 +353,7 @@ void ntvm_fault_init(const struct vm_operations_struct *shmem_ops);
 void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x);
 bool ntvm_fault_is_ours(const struct vm_area_struct *vma);
 void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end);
+int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page);
 
 /* ledger.c */
 int ntvm_ledger_init(struct ntvm_ledger *l);

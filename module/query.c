@@ -3,25 +3,26 @@
  * NtQueryVirtualMemory: what is at an address, be it a region, a mapping that
  * somebody else made, or nothing. Shares the process lock; looks at foreign
  * mappings under the mmap lock, at page states under ntvm_extent.fault_lock, so
- * that no change is ever seen half done.
+ * that no change is ever seen half done. Here is MemoryBasicInformation, the
+ * other classes are in query_class.c.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
 
 #include "ntvm.h"
+#include "query.h"
 
 /* How many neighbours tell whether a file mapping belongs to an image. */
 #define NTVM_IMAGE_NEIGHBOURS	64
 
-/* A mapping that is not ours, as NT would call it. */
-struct ntvm_foreign {
-	unsigned long start;		/* of the allocation */
-	unsigned long end;		/* of the run of equal pages */
-	u32 protect;
-	u32 type;
-};
-
-static u32 ntvm_foreign_protect(const struct vm_area_struct *vma)
+/**
+ * ntvm_foreign_protect - what NT would call a VMA's protection
+ * @vma: a VMA that is not ours
+ *
+ * Context: mmap lock held.
+ * Return: NTVM_PAGE_*.
+ */
+u32 ntvm_foreign_protect(const struct vm_area_struct *vma)
 {
 	bool copy = vma->vm_file && !(vma->vm_flags & VM_SHARED);
 
@@ -46,7 +47,7 @@ static bool ntvm_same_file(const struct vm_area_struct *a, const struct vm_area_
  * lies in the unbroken row of its mappings; the row is then one allocation.
  */
 static void ntvm_foreign_file(struct mm_struct *mm, struct vm_area_struct *vma,
-			      struct ntvm_foreign *f)
+			      struct ntvm_foreign *f, bool whole)
 {
 	struct vm_area_struct *first = vma, *last = vma, *next;
 	bool image = vma->vm_flags & VM_EXEC;
@@ -61,7 +62,7 @@ static void ntvm_foreign_file(struct mm_struct *mm, struct vm_area_struct *vma,
 		first = next;
 		image |= !!(next->vm_flags & VM_EXEC);
 	}
-	for (n = 0; n < NTVM_IMAGE_NEIGHBOURS && !image; n++) {
+	for (n = 0; n < NTVM_IMAGE_NEIGHBOURS && (whole || !image); n++) {
 		next = find_vma(mm, last->vm_end);
 		if (!next || next->vm_start != last->vm_end || !ntvm_same_file(vma, next))
 			break;
@@ -69,12 +70,42 @@ static void ntvm_foreign_file(struct mm_struct *mm, struct vm_area_struct *vma,
 		image |= !!(next->vm_flags & VM_EXEC);
 	}
 	f->type = image ? NTVM_TYPE_IMAGE : NTVM_TYPE_MAPPED;
-	if (image)
+	if (image) {
 		f->start = first->vm_start;
+		f->all_end = last->vm_end;
+	}
 }
 
-/* Fills @f if something is mapped at @addr, else f->end says where free memory ends. */
-static bool ntvm_foreign_at(struct ntvm_process *p, unsigned long addr, struct ntvm_foreign *f)
+/* Bytes of an allocation that Linux has charged as committed. */
+static unsigned long ntvm_foreign_charged(struct mm_struct *mm, const struct ntvm_foreign *f)
+{
+	unsigned long pos = f->start, bytes = 0;
+	struct vm_area_struct *vma;
+
+	while (pos < f->all_end) {
+		vma = find_vma(mm, pos);
+		if (!vma || vma->vm_start >= f->all_end)
+			break;
+		if (vma->vm_flags & VM_ACCOUNT)
+			bytes += vma->vm_end - vma->vm_start;
+		pos = vma->vm_end;
+	}
+	return bytes;
+}
+
+/**
+ * ntvm_foreign_at - what is at an address that is in no region
+ * @p: the process; its mm is kept alive by the caller
+ * @addr: the address
+ * @f: filled in if something is mapped there, else only @f->end, the end of
+ *     the free memory
+ * @whole: fill in @f->all_end and @f->charged too
+ *
+ * Context: process context, may sleep; mmap lock not held.
+ * Return: true if something is mapped there.
+ */
+bool ntvm_foreign_at(struct ntvm_process *p, unsigned long addr, struct ntvm_foreign *f,
+		     bool whole)
 {
 	struct vm_area_struct *vma;
 	bool mapped;
@@ -85,14 +116,17 @@ static bool ntvm_foreign_at(struct ntvm_process *p, unsigned long addr, struct n
 	if (mapped) {
 		f->start = vma->vm_start;
 		f->end = vma->vm_end;
+		f->all_end = vma->vm_end;
 		f->protect = ntvm_foreign_protect(vma);
 		f->type = NTVM_TYPE_PRIVATE;
 		if (vma->vm_file) {
 			if (vma->vm_flags & VM_SHARED)
 				f->type = NTVM_TYPE_MAPPED;
 			else
-				ntvm_foreign_file(p->mm, vma, f);
+				ntvm_foreign_file(p->mm, vma, f, whole);
 		}
+		if (whole)
+			f->charged = ntvm_foreign_charged(p->mm, f);
 	} else {
 		f->end = vma ? vma->vm_start : p->space.user_end;
 	}
@@ -112,7 +146,7 @@ u32 ntvm_foreign_type(struct ntvm_process *p, unsigned long addr)
 {
 	struct ntvm_foreign f;
 
-	return ntvm_foreign_at(p, addr, &f) ? f.type : 0;
+	return ntvm_foreign_at(p, addr, &f, false) ? f.type : 0;
 }
 
 /**
@@ -159,7 +193,7 @@ u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr, struct ntvm_bas
 		} else {
 			out->state = NTVM_STATE_RESERVE;
 		}
-	} else if (ntvm_foreign_at(p, addr, &f)) {
+	} else if (ntvm_foreign_at(p, addr, &f, false)) {
 		out->allocation_base = f.start;
 		out->allocation_protect = f.type == NTVM_TYPE_IMAGE ?
 					  NTVM_PAGE_EXECUTE_WRITECOPY : f.protect;

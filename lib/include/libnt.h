@@ -297,11 +297,17 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_WORKING_SET_QUOTA
 #define STATUS_WORKING_SET_QUOTA	((NTSTATUS)0xC00000A1)
 #endif
+#ifndef STATUS_DISK_FULL
+#define STATUS_DISK_FULL		((NTSTATUS)0xC000007F)
+#endif
 #ifndef STATUS_NOT_SUPPORTED
 #define STATUS_NOT_SUPPORTED		((NTSTATUS)0xC00000BB)
 #endif
 #ifndef STATUS_INVALID_USER_BUFFER
 #define STATUS_INVALID_USER_BUFFER	((NTSTATUS)0xC00000E8)
+#endif
+#ifndef STATUS_UNEXPECTED_IO_ERROR
+#define STATUS_UNEXPECTED_IO_ERROR	((NTSTATUS)0xC00000E9)
 #endif
 #ifndef STATUS_INVALID_PARAMETER_1
 #define STATUS_INVALID_PARAMETER_1	((NTSTATUS)0xC00000EF)
@@ -323,6 +329,9 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #endif
 #ifndef STATUS_STACK_OVERFLOW
 #define STATUS_STACK_OVERFLOW		((NTSTATUS)0xC00000FD)
+#endif
+#ifndef STATUS_NAME_TOO_LONG
+#define STATUS_NAME_TOO_LONG		((NTSTATUS)0xC0000106)
 #endif
 #ifndef STATUS_PROCESS_IS_TERMINATING
 #define STATUS_PROCESS_IS_TERMINATING	((NTSTATUS)0xC000010A)
@@ -353,8 +362,93 @@ typedef struct _MEMORY_BASIC_INFORMATION {
 } MEMORY_BASIC_INFORMATION, *PMEMORY_BASIC_INFORMATION;
 
 typedef enum _MEMORY_INFORMATION_CLASS {
-	MemoryBasicInformation = 0
+	MemoryBasicInformation = 0,
+	MemoryMappedFilenameInformation = 2,
+	MemoryRegionInformation = 3,
+	MemoryWorkingSetExInformation = 4,
+	MemoryImageInformation = 6
 } MEMORY_INFORMATION_CLASS;
+
+typedef struct _MEMORY_REGION_INFORMATION {
+	PVOID AllocationBase;
+	ULONG AllocationProtect;
+	ULONG RegionType;	/* 0 */
+	SIZE_T RegionSize;
+	SIZE_T CommitSize;
+	ULONG_PTR PartitionId;	/* 0 */
+	ULONG_PTR NodePreference;	/* 0 */
+} MEMORY_REGION_INFORMATION, *PMEMORY_REGION_INFORMATION;
+
+typedef struct _MEMORY_WORKING_SET_EX_BLOCK {
+	__extension__ union {
+		__extension__ struct {
+			__extension__ ULONG_PTR Valid : 1;
+			__extension__ ULONG_PTR ShareCount : 3;
+			__extension__ ULONG_PTR Win32Protection : 11;
+			__extension__ ULONG_PTR Shared : 1;
+			__extension__ ULONG_PTR Node : 6;
+			__extension__ ULONG_PTR Locked : 1;
+			__extension__ ULONG_PTR LargePage : 1;
+			__extension__ ULONG_PTR Reserved : 7;
+			__extension__ ULONG_PTR Bad : 1;
+#ifdef _LP64
+			__extension__ ULONG_PTR ReservedUlong : 32;
+#endif
+		};
+		struct {	/* where Valid is 0 */
+			__extension__ ULONG_PTR Valid : 1;
+			__extension__ ULONG_PTR Reserved0 : 14;
+			__extension__ ULONG_PTR Shared : 1;
+			__extension__ ULONG_PTR Reserved1 : 15;
+			__extension__ ULONG_PTR Bad : 1;
+#ifdef _LP64
+			__extension__ ULONG_PTR ReservedUlong : 32;
+#endif
+		} Invalid;
+	};
+} MEMORY_WORKING_SET_EX_BLOCK, *PMEMORY_WORKING_SET_EX_BLOCK;
+
+typedef struct _MEMORY_WORKING_SET_EX_INFORMATION {
+	PVOID VirtualAddress;
+	union {
+		MEMORY_WORKING_SET_EX_BLOCK VirtualAttributes;
+		ULONG_PTR Long;
+	} u1;
+} MEMORY_WORKING_SET_EX_INFORMATION, *PMEMORY_WORKING_SET_EX_INFORMATION;
+
+typedef struct _MEMORY_IMAGE_INFORMATION {
+	PVOID ImageBase;
+	SIZE_T SizeOfImage;
+	ULONG ImageFlags;	/* 0 */
+} MEMORY_IMAGE_INFORMATION, *PMEMORY_IMAGE_INFORMATION;
+
+typedef enum _VIRTUAL_MEMORY_INFORMATION_CLASS {
+	VmPrefetchInformation = 0,
+	VmPagePriorityInformation = 1,
+	VmCfgCallTargetInformation = 2,
+	VmPageDirtyStateInformation = 3
+} VIRTUAL_MEMORY_INFORMATION_CLASS;
+
+typedef struct _MEMORY_RANGE_ENTRY {
+	PVOID VirtualAddress;
+	SIZE_T NumberOfBytes;
+} MEMORY_RANGE_ENTRY, *PMEMORY_RANGE_ENTRY;
+#endif
+
+#ifndef LIBNT_NO_STRING_TYPES
+typedef struct _UNICODE_STRING {
+	USHORT Length;		/* bytes, without a 0 at the end */
+	USHORT MaximumLength;	/* bytes there is room for */
+	USHORT *Buffer;		/* UTF-16 */
+} UNICODE_STRING, *PUNICODE_STRING;
+
+typedef struct _IO_STATUS_BLOCK {
+	__extension__ union {
+		NTSTATUS Status;
+		PVOID Pointer;
+	};
+	ULONG_PTR Information;
+} IO_STATUS_BLOCK, *PIO_STATUS_BLOCK;
 #endif
 
 #ifndef LIBNT_NO_PROCESS_TYPES
@@ -416,11 +510,20 @@ NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 				      PULONG OldProtect);
 
 /*
- * Describe the run of alike pages that begins at an address. Needs
- * PROCESS_QUERY_INFORMATION or PROCESS_QUERY_LIMITED_INFORMATION.
- * MemoryInformation	   out: MEMORY_BASIC_INFORMATION
+ * Describe what is at an address. Needs PROCESS_QUERY_INFORMATION or
+ * PROCESS_QUERY_LIMITED_INFORMATION.
+ * MemoryInformation	   out, by class:
+ *   MemoryBasicInformation	   MEMORY_BASIC_INFORMATION, the run of alike pages
+ *				   that begins at the address
+ *   MemoryRegionInformation	   MEMORY_REGION_INFORMATION, the whole region; may
+ *				   end before CommitSize or before PartitionId
+ *   MemoryWorkingSetExInformation  array of MEMORY_WORKING_SET_EX_INFORMATION, in/out;
+ *				   BaseAddress is not used
+ *   MemoryImageInformation	   MEMORY_IMAGE_INFORMATION, 0 where no image is
+ *   MemoryMappedFilenameInformation  UNICODE_STRING and the path of the mapped file
  * MemoryInformationLength at least its size, else STATUS_INFO_LENGTH_MISMATCH
- * *ReturnLength	   out, bytes written; may be NULL
+ * *ReturnLength	   out, bytes written, or needed (STATUS_BUFFER_OVERFLOW);
+ *			   may be NULL
  */
 NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 				    MEMORY_INFORMATION_CLASS MemoryInformationClass,
@@ -531,9 +634,79 @@ NTSTATUS NTAPI NtResetWriteWatch(HANDLE ProcessHandle, PVOID BaseAddress, SIZE_T
 
 /* --- other processes' memory ----------------------------------------------- */
 
+/*
+ * Copy memory of a process, one's own included, to the caller and back. Need
+ * PROCESS_VM_READ and PROCESS_VM_WRITE. Memory that this library allocated is
+ * reached by the handle alone; all other memory of another process only if the
+ * caller may also trace it (ptrace(2)). Protections count on either side.
+ * Buffer		   the caller's bytes
+ * *NumberOfBytesRead	   out, bytes copied; may be NULL. STATUS_PARTIAL_COPY if that
+ *			   is less than was asked for
+ */
+NTSTATUS NTAPI NtReadVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, PVOID Buffer,
+				   SIZE_T NumberOfBytesToRead, PSIZE_T NumberOfBytesRead);
+NTSTATUS NTAPI NtWriteVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, PVOID Buffer,
+				    SIZE_T NumberOfBytesToWrite,
+				    PSIZE_T NumberOfBytesWritten);
+
 /* --- information and flushing ---------------------------------------------- */
 
+/*
+ * Tell something about ranges of memory. Needs PROCESS_VM_OPERATION.
+ * VmInformation	   a ULONG for every class: VmPrefetchInformation 0,
+ *			   VmPagePriorityInformation 0 to 5
+ * VmInformationLength	   4
+ * VmPrefetchInformation reads back what is swapped out; a hint, that ranges which
+ * are free or not committed do not spoil. VmPagePriorityInformation is accepted
+ * and not followed; the other classes are STATUS_NOT_SUPPORTED.
+ */
+NTSTATUS NTAPI NtSetInformationVirtualMemory(HANDLE ProcessHandle,
+					     VIRTUAL_MEMORY_INFORMATION_CLASS VmInformationClass,
+					     ULONG_PTR NumberOfEntries,
+					     PMEMORY_RANGE_ENTRY VirtualAddresses,
+					     PVOID VmInformation, ULONG VmInformationLength);
+
+/*
+ * Write what has changed in a mapping of a file, one made with mmap(2), to the
+ * file. Needs PROCESS_VM_OPERATION. STATUS_NOT_MAPPED_VIEW for all other memory.
+ * *BaseAddress		   out, rounded down to its page
+ * *RegionSize		   in, 0: to the end of the mapping; out, whole pages
+ * *IoStatus		   out, what became of the transfer
+ */
+NTSTATUS NTAPI NtFlushVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				    PSIZE_T RegionSize, PIO_STATUS_BLOCK IoStatus);
+
 /* --- handles --------------------------------------------------------------- */
+
+#ifndef DUPLICATE_CLOSE_SOURCE
+#define DUPLICATE_CLOSE_SOURCE	0x00000001
+#endif
+#ifndef DUPLICATE_SAME_ACCESS
+#define DUPLICATE_SAME_ACCESS	0x00000002
+#endif
+#ifndef DUPLICATE_SAME_ATTRIBUTES
+#define DUPLICATE_SAME_ATTRIBUTES 0x00000004
+#endif
+#ifndef OBJ_INHERIT
+#define OBJ_INHERIT		0x00000002
+#endif
+
+/*
+ * Make another handle of a process handle, with the same rights or fewer.
+ * SourceProcessHandle, TargetProcessHandle  the caller's own process; others are
+ *		 STATUS_NOT_SUPPORTED
+ * SourceHandle	 NtCurrentProcess() makes a handle to the own process
+ * TargetHandle	 out; NULL: none is made
+ * DesiredAccess as for NtOpenProcess(); STATUS_ACCESS_DENIED for a right that the
+ *		 source does not have. MAXIMUM_ALLOWED: those that it has
+ * HandleAttributes  0, or OBJ_INHERIT: stays open across exec
+ * Options	 DUPLICATE_SAME_ACCESS: DesiredAccess is not used;
+ *		 DUPLICATE_CLOSE_SOURCE: SourceHandle is closed, whatever the status
+ */
+NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle,
+				 HANDLE TargetProcessHandle, PHANDLE TargetHandle,
+				 ACCESS_MASK DesiredAccess, ULONG HandleAttributes,
+				 ULONG Options);
 
 /* --- stacks ---------------------------------------------------------------- */
 

@@ -36,6 +36,15 @@ NTSTATUS nt_status_from_errno(int err);
 /* ntvm_header.handle for a handle: a descriptor, NTVM_CURRENT_PROCESS, NO_HANDLE. */
 int nt_handle_decode(HANDLE handle);
 
+/* NTVM_ACCESS_* that NT's rights stand for; MAXIMUM_ALLOWED stands for all. */
+uint32_t nt_access_decode(ACCESS_MASK desired);
+
+/* DUPLICATE of ntvm_header.handle @handle; *@out is written on success. */
+NTSTATUS nt_duplicate(int handle, uint32_t access, HANDLE *out);
+
+/* The id of the process that a descriptor is a handle to, 0 if it is none. */
+int nt_handle_pid(int fd);
+
 /* The header of a request in a designated initialiser. */
 #define REQUEST(type, process)			\
 	.size = sizeof(type),			\

@@ -43,7 +43,7 @@ _Static_assert((PROCESS_ALL_ACCESS & NTVM_ACCESS_ALL) == NTVM_ACCESS_ALL &&
 	       (0x1F0FFF & NTVM_ACCESS_ALL) == (NTVM_ACCESS_ALL & ~NTVM_ACCESS_QUERY_LIMITED),
 	       "all rights, in the widths of new and old headers");
 
-static uint32_t access_from_nt(ACCESS_MASK desired)
+uint32_t nt_access_decode(ACCESS_MASK desired)
 {
 	uint32_t access = desired & NTVM_ACCESS_ALL;
 
@@ -59,7 +59,7 @@ static uint32_t access_from_nt(ACCESS_MASK desired)
 	return access;
 }
 
-static NTSTATUS duplicate(int handle, uint32_t access, HANDLE *out)
+NTSTATUS nt_duplicate(int handle, uint32_t access, HANDLE *out)
 {
 	struct ntvm_duplicate req = {
 		.size = sizeof(req),
@@ -107,7 +107,7 @@ static int fdinfo_pid(int dir, const char *name)
 	return 0;
 }
 
-static int own_fdinfo_pid(int fd)
+int nt_handle_pid(int fd)
 {
 	char path[64];
 
@@ -134,8 +134,8 @@ static NTSTATUS fetch(int pidfd, int pid, int theirs, uint32_t access, HANDLE *o
 			return nt_status_from_errno(errno);
 		}
 	}
-	if (own_fdinfo_pid(fd) == pid)
-		status = duplicate(fd, access, out);
+	if (nt_handle_pid(fd) == pid)
+		status = nt_duplicate(fd, access, out);
 	close(fd);
 	return status;
 }
@@ -192,7 +192,7 @@ out_pidfd:
 NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
 			     POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId)
 {
-	uint32_t access = access_from_nt(DesiredAccess);
+	uint32_t access = nt_access_decode(DesiredAccess);
 	HANDLE handle = (HANDLE)0;
 	int saved = errno;
 	NTSTATUS status;
@@ -208,7 +208,7 @@ NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
 		return STATUS_INVALID_CID;
 
 	if ((int)pid == getpid())
-		status = duplicate(NTVM_CURRENT_PROCESS, access, &handle);
+		status = nt_duplicate(NTVM_CURRENT_PROCESS, access, &handle);
 	else
 		status = open_other((int)pid, access, &handle);
 	if (status == STATUS_SUCCESS)

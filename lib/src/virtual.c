@@ -9,6 +9,12 @@
  */
 #include "inout.h"
 
+#ifndef _LP64
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#endif
+
 #ifdef _LP64
 
 _Static_assert(sizeof(PVOID) == 8 && sizeof(SIZE_T) == 8,
@@ -28,6 +34,31 @@ SAME_FIELD(RegionSize, region_size);
 SAME_FIELD(State, state);
 SAME_FIELD(Protect, protect);
 SAME_FIELD(Type, type);
+
+#undef SAME_FIELD
+#define SAME_FIELD(type, nt, ntvm_type, ntvm)						\
+	_Static_assert(offsetof(type, nt) == offsetof(struct ntvm_type, ntvm) &&	\
+		       sizeof(((type *)0)->nt) == sizeof(((struct ntvm_type *)0)->ntvm), #nt)
+SAME_FIELD(MEMORY_REGION_INFORMATION, AllocationBase, ntvm_region_info, allocation_base);
+SAME_FIELD(MEMORY_REGION_INFORMATION, AllocationProtect, ntvm_region_info, allocation_protect);
+SAME_FIELD(MEMORY_REGION_INFORMATION, RegionType, ntvm_region_info, region_type);
+SAME_FIELD(MEMORY_REGION_INFORMATION, RegionSize, ntvm_region_info, region_size);
+SAME_FIELD(MEMORY_REGION_INFORMATION, CommitSize, ntvm_region_info, commit_size);
+SAME_FIELD(MEMORY_REGION_INFORMATION, PartitionId, ntvm_region_info, partition_id);
+SAME_FIELD(MEMORY_REGION_INFORMATION, NodePreference, ntvm_region_info, node_preference);
+SAME_FIELD(MEMORY_WORKING_SET_EX_INFORMATION, VirtualAddress, ntvm_working_set_entry, address);
+SAME_FIELD(MEMORY_WORKING_SET_EX_INFORMATION, u1, ntvm_working_set_entry, attributes);
+SAME_FIELD(MEMORY_IMAGE_INFORMATION, ImageBase, ntvm_image_info, image_base);
+SAME_FIELD(MEMORY_IMAGE_INFORMATION, SizeOfImage, ntvm_image_info, image_size);
+SAME_FIELD(MEMORY_IMAGE_INFORMATION, ImageFlags, ntvm_image_info, image_flags);
+SAME_FIELD(UNICODE_STRING, Length, ntvm_mapped_filename, length);
+SAME_FIELD(UNICODE_STRING, MaximumLength, ntvm_mapped_filename, maximum_length);
+SAME_FIELD(UNICODE_STRING, Buffer, ntvm_mapped_filename, buffer);
+_Static_assert(sizeof(MEMORY_REGION_INFORMATION) == sizeof(struct ntvm_region_info) &&
+	       sizeof(MEMORY_IMAGE_INFORMATION) == sizeof(struct ntvm_image_info) &&
+	       sizeof(MEMORY_WORKING_SET_EX_INFORMATION) ==
+	       sizeof(struct ntvm_working_set_entry),
+	       "the module fills the caller's buffer itself");
 
 #endif
 
@@ -116,26 +147,19 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 
 #else /* 32-bit: the answer is narrower than the module's */
 
-NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
-				    MEMORY_INFORMATION_CLASS MemoryInformationClass,
-				    PVOID MemoryInformation, SIZE_T MemoryInformationLength,
-				    PSIZE_T ReturnLength)
+/*
+ * Each class: the request with a wide buffer in place of the caller's, where
+ * that is none, or too short, in the same way; then the answer, narrowed.
+ */
+static NTSTATUS query_basic(struct ntvm_query *req, MEMORY_BASIC_INFORMATION *info,
+			    SIZE_T length, PSIZE_T ReturnLength)
 {
 	struct ntvm_basic_info wide;
-	struct ntvm_query req = {
-		REQUEST(req, ProcessHandle),
-		.address = nt_address(BaseAddress),
-		.info_class = (uint32_t)MemoryInformationClass,
-	};
-	MEMORY_BASIC_INFORMATION *info = MemoryInformation;
 	NTSTATUS status;
 
-	if (MemoryInformationLength >= sizeof(*info))
-		req.length = sizeof(wide);
-	if (info)
-		req.buffer = nt_address(&wide);
-
-	status = nt_request(NTVM_IOC_QUERY, &req);
+	req->length = length >= sizeof(*info) ? sizeof(wide) : 0;
+	req->buffer = info ? nt_address(&wide) : 0;
+	status = nt_request(NTVM_IOC_QUERY, req);
 	if (status != STATUS_SUCCESS)
 		return status;
 
@@ -149,6 +173,158 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 	if (ReturnLength)
 		*ReturnLength = sizeof(*info);
 	return STATUS_SUCCESS;
+}
+
+static NTSTATUS query_region(struct ntvm_query *req, MEMORY_REGION_INFORMATION *info,
+			     SIZE_T length, PSIZE_T ReturnLength)
+{
+	struct ntvm_region_info wide;
+	NTSTATUS status;
+
+	if (length >= sizeof(*info)) {
+		length = sizeof(*info);
+		req->length = sizeof(wide);
+	} else if (length >= offsetof(MEMORY_REGION_INFORMATION, PartitionId)) {
+		length = offsetof(MEMORY_REGION_INFORMATION, PartitionId);
+		req->length = offsetof(struct ntvm_region_info, partition_id);
+	} else if (length >= offsetof(MEMORY_REGION_INFORMATION, CommitSize)) {
+		length = offsetof(MEMORY_REGION_INFORMATION, CommitSize);
+		req->length = offsetof(struct ntvm_region_info, commit_size);
+	}
+	req->buffer = info ? nt_address(&wide) : 0;
+	status = nt_request(NTVM_IOC_QUERY, req);
+	if (status != STATUS_SUCCESS)
+		return status;
+	info->AllocationBase = (PVOID)(uintptr_t)wide.allocation_base;
+	info->AllocationProtect = wide.allocation_protect;
+	info->RegionType = wide.region_type;
+	info->RegionSize = (SIZE_T)wide.region_size;
+	if (length > offsetof(MEMORY_REGION_INFORMATION, CommitSize))
+		info->CommitSize = (SIZE_T)wide.commit_size;
+	if (length > offsetof(MEMORY_REGION_INFORMATION, PartitionId)) {
+		info->PartitionId = (ULONG_PTR)wide.partition_id;
+		info->NodePreference = (ULONG_PTR)wide.node_preference;
+	}
+	if (ReturnLength)
+		*ReturnLength = length;
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS query_image(struct ntvm_query *req, MEMORY_IMAGE_INFORMATION *info,
+			    SIZE_T length, PSIZE_T ReturnLength)
+{
+	struct ntvm_image_info wide;
+	NTSTATUS status;
+
+	req->length = length >= sizeof(*info) ? sizeof(wide) : 0;
+	req->buffer = info ? nt_address(&wide) : 0;
+	status = nt_request(NTVM_IOC_QUERY, req);
+	if (status != STATUS_SUCCESS)
+		return status;
+	info->ImageBase = (PVOID)(uintptr_t)wide.image_base;
+	info->SizeOfImage = (SIZE_T)wide.image_size;
+	info->ImageFlags = wide.image_flags;
+	if (ReturnLength)
+		*ReturnLength = sizeof(*info);
+	return STATUS_SUCCESS;
+}
+
+static NTSTATUS query_working_set(struct ntvm_query *req, MEMORY_WORKING_SET_EX_INFORMATION *info,
+				  SIZE_T length, PSIZE_T ReturnLength)
+{
+	struct ntvm_working_set_entry wide[64];
+	SIZE_T done, all = length / sizeof(*info), nr, i;
+	NTSTATUS status;
+
+	/* Too short, or no buffer: one entry says which. */
+	if (!all || !info) {
+		req->length = all ? sizeof(*wide) : 0;
+		req->buffer = 0;
+		return nt_request(NTVM_IOC_QUERY, req);
+	}
+	for (done = 0; done < all; done += nr) {
+		nr = all - done < 64 ? all - done : 64;
+		for (i = 0; i < nr; i++)
+			wide[i].address = nt_address(info[done + i].VirtualAddress);
+		req->length = nr * sizeof(*wide);
+		req->buffer = nt_address(wide);
+		status = nt_request(NTVM_IOC_QUERY, req);
+		if (status != STATUS_SUCCESS)
+			return status;
+		for (i = 0; i < nr; i++)
+			info[done + i].u1.Long = (ULONG_PTR)wide[i].attributes;
+	}
+	if (ReturnLength)
+		*ReturnLength = all * sizeof(*info);
+	return STATUS_SUCCESS;
+}
+
+/* The longest name there is, with what is before it. */
+#define NAME_ROOM	(sizeof(struct ntvm_mapped_filename) + 65536)
+
+static NTSTATUS query_filename(struct ntvm_query *req, UNICODE_STRING *info,
+			       SIZE_T length, PSIZE_T ReturnLength)
+{
+	struct ntvm_mapped_filename *wide;
+	NTSTATUS status;
+	SIZE_T needed;
+	int saved = errno;
+
+	wide = mmap(NULL, NAME_ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (wide == MAP_FAILED) {
+		errno = saved;
+		return STATUS_INSUFFICIENT_RESOURCES;
+	}
+	req->length = length >= sizeof(*info) ? NAME_ROOM : 0;
+	req->buffer = info ? nt_address(wide) : 0;
+	status = nt_request(NTVM_IOC_QUERY, req);
+	if (status == STATUS_SUCCESS) {
+		needed = sizeof(*info) + wide->maximum_length;
+		if (length < needed) {
+			status = STATUS_BUFFER_OVERFLOW;
+		} else {
+			info->Length = wide->length;
+			info->MaximumLength = wide->maximum_length;
+			info->Buffer = (USHORT *)(info + 1);
+			memcpy(info + 1, wide + 1, wide->maximum_length);
+		}
+		if (ReturnLength)
+			*ReturnLength = needed;
+	}
+	munmap(wide, NAME_ROOM);
+	return status;
+}
+
+NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+				    MEMORY_INFORMATION_CLASS MemoryInformationClass,
+				    PVOID MemoryInformation, SIZE_T MemoryInformationLength,
+				    PSIZE_T ReturnLength)
+{
+	struct ntvm_query req = {
+		REQUEST(req, ProcessHandle),
+		.address = nt_address(BaseAddress),
+		.info_class = (uint32_t)MemoryInformationClass,
+	};
+
+	switch (req.info_class) {
+	case NTVM_QUERY_BASIC:
+		return query_basic(&req, MemoryInformation, MemoryInformationLength,
+				   ReturnLength);
+	case NTVM_QUERY_REGION:
+		return query_region(&req, MemoryInformation, MemoryInformationLength,
+				    ReturnLength);
+	case NTVM_QUERY_WORKING_SET_EX:
+		return query_working_set(&req, MemoryInformation, MemoryInformationLength,
+					 ReturnLength);
+	case NTVM_QUERY_IMAGE:
+		return query_image(&req, MemoryInformation, MemoryInformationLength,
+				   ReturnLength);
+	case NTVM_QUERY_MAPPED_FILENAME:
+		return query_filename(&req, MemoryInformation, MemoryInformationLength,
+				      ReturnLength);
+	default:
+		return nt_request(NTVM_IOC_QUERY, &req);
+	}
 }
 
 #endif

@@ -233,16 +233,24 @@ struct ntvm_protect {
  * @flags: must be 0
  * @handle: needs NTVM_ACCESS_QUERY or NTVM_ACCESS_QUERY_LIMITED
  * @status: out
- * @address: any address up to the end of user space
- * @buffer: address of the answer, struct ntvm_basic_info for class BASIC
+ * @address: any address up to the end of user space; not used by WORKING_SET_EX
+ * @buffer: address of the answer:
+ *	BASIC: struct ntvm_basic_info
+ *	MAPPED_FILENAME: struct ntvm_mapped_filename and the name
+ *	REGION: struct ntvm_region_info; less of it with a shorter @length
+ *	WORKING_SET_EX: an array of struct ntvm_working_set_entry
+ *	IMAGE: struct ntvm_image_info
  * @length: bytes at @buffer
  * @return_ptr: 0, or the address of an 8-byte variable for the bytes written
+ *	(BUFFER_OVERFLOW: for the bytes needed)
  * @info_class: NTVM_QUERY_*
  * @reserved: 0
  *
  * Statuses, in the order in which they win: INVALID_INFO_CLASS,
  * INFO_LENGTH_MISMATCH, ACCESS_VIOLATION, INVALID_PARAMETER (address), the
- * handle's statuses.
+ * handle's statuses, INVALID_ADDRESS (REGION, IMAGE: free memory;
+ * MAPPED_FILENAME: no file with a name), INSUFFICIENT_RESOURCES, NAME_TOO_LONG,
+ * BUFFER_OVERFLOW (MAPPED_FILENAME).
  */
 struct ntvm_query {
 	__u32 size;
@@ -287,6 +295,73 @@ struct ntvm_basic_info {
 	__u32 protect;
 	__u32 type;
 	__u32 pad2;
+};
+
+/**
+ * struct ntvm_region_info - the whole allocation that an address is in
+ * @allocation_base: start of the region
+ * @allocation_protect: NTVM_PAGE_* it was reserved with
+ * @region_type: 0
+ * @region_size: bytes of the region
+ * @commit_size: bytes of it that are committed, missing if @length ends here
+ * @partition_id: 0; missing, with what follows, if @length ends here
+ * @node_preference: 0
+ */
+struct ntvm_region_info {
+	__aligned_u64 allocation_base;
+	__u32 allocation_protect;
+	__u32 region_type;
+	__aligned_u64 region_size;
+	__aligned_u64 commit_size;
+	__aligned_u64 partition_id;
+	__aligned_u64 node_preference;
+};
+
+/**
+ * struct ntvm_working_set_entry - one page
+ * @address: in, an address in it
+ * @attributes: out, NTVM_WS_*; of a page that is not VALID only SHARED
+ */
+struct ntvm_working_set_entry {
+	__aligned_u64 address;
+	__aligned_u64 attributes;
+};
+
+#define NTVM_WS_VALID			(1ull << 0)	/* can be accessed without a fault */
+#define NTVM_WS_SHARE_COUNT_SHIFT	1		/* 3 bits, how often it is mapped */
+#define NTVM_WS_PROTECT_SHIFT		4		/* 11 bits, NTVM_PAGE_* */
+#define NTVM_WS_SHARED			(1ull << 15)	/* a page of a file, or of shared memory */
+#define NTVM_WS_NODE_SHIFT		16		/* 6 bits, NUMA node */
+#define NTVM_WS_LOCKED			(1ull << 22)
+#define NTVM_WS_LARGE_PAGE		(1ull << 23)
+#define NTVM_WS_BAD			(1ull << 31)
+
+/**
+ * struct ntvm_image_info - the image that an address is in
+ * @image_base: start of it; 0 if this is no image
+ * @image_size: bytes; 0 if this is no image
+ * @image_flags: 0
+ * @pad: 0
+ */
+struct ntvm_image_info {
+	__aligned_u64 image_base;
+	__aligned_u64 image_size;
+	__u32 image_flags;
+	__u32 pad;
+};
+
+/**
+ * struct ntvm_mapped_filename - UNICODE_STRING of 64-bit NT; the name follows it
+ * @length: bytes of the name, UTF-16, without the 0 at its end
+ * @maximum_length: bytes with it
+ * @pad: 0
+ * @buffer: address of the name
+ */
+struct ntvm_mapped_filename {
+	__u16 length;
+	__u16 maximum_length;
+	__u32 pad;
+	__aligned_u64 buffer;
 };
 
 /**
@@ -548,8 +623,21 @@ struct ntvm_offer {
  * @buffer: address in the caller
  * @len: bytes
  * @done_ptr: 0, or address of an 8-byte variable for the bytes copied
- * @op: NTVM_COPY_READ or NTVM_COPY_WRITE
- * @reserved: 0
+ * @op: NTVM_COPY_READ or NTVM_COPY_WRITE, else EINVAL
+ * @out_stop: out, why a PARTIAL_COPY ended: NTVM_COPY_REFUSED, or
+ *	      NTVM_COPY_OUTSIDE: what follows is not memory of the module, which
+ *	      does not open the rest of the process
+ * @out_next: out with NTVM_COPY_OUTSIDE: where memory of the module begins again,
+ *	      or all bits set
+ *
+ * Copies in pieces of at most 64 KiB. A piece whose source cannot be read as a
+ * whole is not copied; of one whose target cannot be written as a whole the
+ * bytes before that are. A guard page that is met is used up and refused.
+ *
+ * Statuses, in the order in which they win: ACCESS_VIOLATION (a range that ends
+ * outside user space, @done_ptr), SUCCESS (@len is 0), the handle's statuses,
+ * INSUFFICIENT_RESOURCES, PARTIAL_COPY. From the handle's statuses on the bytes
+ * copied are always stored at @done_ptr.
  */
 struct ntvm_copy {
 	__u32 size;
@@ -561,11 +649,14 @@ struct ntvm_copy {
 	__aligned_u64 len;
 	__aligned_u64 done_ptr;
 	__u32 op;
-	__u32 reserved;
+	__u32 out_stop;
+	__aligned_u64 out_next;
 };
 
 #define NTVM_COPY_READ		0
 #define NTVM_COPY_WRITE		1
+#define NTVM_COPY_REFUSED	0	/* out_stop */
+#define NTVM_COPY_OUTSIDE	1
 
 /* --- SET_INFORMATION -------------------------------------------------------------- */
 
@@ -587,9 +678,23 @@ struct ntvm_memory_range {
  * @status: out
  * @ranges: address of an array of struct ntvm_memory_range
  * @count: its entries
- * @info: address of what the class wants
+ * @info: address of what the class wants, a 4-byte number for all of them:
+ *	PREFETCH: 0 or 1 (into the working set)
+ *	PRIORITY: 0 to 5
+ *	DIRTY_STATE: 0
  * @info_class: NTVM_SET_*
  * @info_length: bytes at @info
+ *
+ * PREFETCH reads pages of the module back from swap; ranges may lie anywhere,
+ * what is not committed memory is passed over. PRIORITY is a hint that is not
+ * followed. CFG is NOT_SUPPORTED whatever its arguments.
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER_2 (class),
+ * INVALID_PARAMETER_5 (@info is 0), INVALID_PARAMETER_6 (@info_length is not 4),
+ * INVALID_PARAMETER_3 (@count is 0), ACCESS_VIOLATION (@info, @ranges),
+ * INVALID_PARAMETER_5 (the number), INVALID_PARAMETER_4 (a range of 0 bytes),
+ * the handle's statuses, INSUFFICIENT_RESOURCES, MEMORY_NOT_ALLOCATED
+ * (DIRTY_STATE: free memory), NOT_SUPPORTED (CFG, DIRTY_STATE).
  */
 struct ntvm_set_information {
 	__u32 size;
@@ -618,9 +723,15 @@ struct ntvm_set_information {
  * @status: out
  * @base: in/out
  * @len: in/out, bytes; 0: to the end of the mapping
- * @out_status: out, IO_STATUS_BLOCK's status
+ * @io_ptr: with NTVM_F_INDIRECT the address of a struct ntvm_io_status, else 0
+ * @out_status: out without NTVM_F_INDIRECT, IO_STATUS_BLOCK's status
  * @reserved: 0
- * @out_information: out, IO_STATUS_BLOCK's count of bytes
+ * @out_information: out without NTVM_F_INDIRECT, its count of bytes
+ *
+ * Statuses, in the order in which they win: ACCESS_VIOLATION (INDIRECT),
+ * INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3 (len), the handle's statuses,
+ * NOT_MAPPED_VIEW (not, or not all, a file's mapping), DISK_FULL,
+ * UNEXPECTED_IO_ERROR.
  */
 struct ntvm_flush {
 	__u32 size;
@@ -629,9 +740,22 @@ struct ntvm_flush {
 	__u32 status;
 	__aligned_u64 base;
 	__aligned_u64 len;
+	__aligned_u64 io_ptr;
 	__u32 out_status;
 	__u32 reserved;
 	__aligned_u64 out_information;
+};
+
+/**
+ * struct ntvm_io_status - IO_STATUS_BLOCK of 64-bit NT
+ * @status: NTSTATUS of the transfer
+ * @pad: 0
+ * @information: bytes that are in the file now
+ */
+struct ntvm_io_status {
+	__u32 status;
+	__u32 pad;
+	__aligned_u64 information;
 };
 
 /* --- STACK ------------------------------------------------------------------------------ */
@@ -858,8 +982,10 @@ struct ntvm_job {
 #define NTVM_STATUS_FREE_VM_NOT_AT_BASE		0xC000009Fu
 #define NTVM_STATUS_MEMORY_NOT_ALLOCATED	0xC00000A0u
 #define NTVM_STATUS_WORKING_SET_QUOTA		0xC00000A1u
+#define NTVM_STATUS_DISK_FULL			0xC000007Fu
 #define NTVM_STATUS_NOT_SUPPORTED		0xC00000BBu
 #define NTVM_STATUS_INVALID_USER_BUFFER		0xC00000E8u
+#define NTVM_STATUS_UNEXPECTED_IO_ERROR		0xC00000E9u
 #define NTVM_STATUS_INVALID_PARAMETER_1		0xC00000EFu
 #define NTVM_STATUS_INVALID_PARAMETER_2		0xC00000F0u
 #define NTVM_STATUS_INVALID_PARAMETER_3		0xC00000F1u
@@ -867,6 +993,7 @@ struct ntvm_job {
 #define NTVM_STATUS_INVALID_PARAMETER_5		0xC00000F3u
 #define NTVM_STATUS_INVALID_PARAMETER_6		0xC00000F4u
 #define NTVM_STATUS_STACK_OVERFLOW		0xC00000FDu
+#define NTVM_STATUS_NAME_TOO_LONG		0xC0000106u
 #define NTVM_STATUS_PROCESS_IS_TERMINATING	0xC000010Au
 #define NTVM_STATUS_COMMITMENT_LIMIT		0xC000012Du
 #define NTVM_STATUS_INVALID_ADDRESS		0xC0000141u
