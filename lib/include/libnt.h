@@ -379,30 +379,30 @@ typedef struct _MEMORY_REGION_INFORMATION {
 	ULONG_PTR NodePreference;	/* 0 */
 } MEMORY_REGION_INFORMATION, *PMEMORY_REGION_INFORMATION;
 
-typedef struct _MEMORY_WORKING_SET_EX_BLOCK {
-	__extension__ union {
-		__extension__ struct {
-			__extension__ ULONG_PTR Valid : 1;
-			__extension__ ULONG_PTR ShareCount : 3;
-			__extension__ ULONG_PTR Win32Protection : 11;
-			__extension__ ULONG_PTR Shared : 1;
-			__extension__ ULONG_PTR Node : 6;
-			__extension__ ULONG_PTR Locked : 1;
-			__extension__ ULONG_PTR LargePage : 1;
-			__extension__ ULONG_PTR Reserved : 7;
-			__extension__ ULONG_PTR Bad : 1;
+__extension__ typedef struct _MEMORY_WORKING_SET_EX_BLOCK {
+	union {
+		struct {
+			ULONG_PTR Valid : 1;
+			ULONG_PTR ShareCount : 3;
+			ULONG_PTR Win32Protection : 11;
+			ULONG_PTR Shared : 1;
+			ULONG_PTR Node : 6;
+			ULONG_PTR Locked : 1;
+			ULONG_PTR LargePage : 1;
+			ULONG_PTR Reserved : 7;
+			ULONG_PTR Bad : 1;
 #ifdef _LP64
-			__extension__ ULONG_PTR ReservedUlong : 32;
+			ULONG_PTR ReservedUlong : 32;
 #endif
 		};
 		struct {	/* where Valid is 0 */
-			__extension__ ULONG_PTR Valid : 1;
-			__extension__ ULONG_PTR Reserved0 : 14;
-			__extension__ ULONG_PTR Shared : 1;
-			__extension__ ULONG_PTR Reserved1 : 15;
-			__extension__ ULONG_PTR Bad : 1;
+			ULONG_PTR Valid : 1;
+			ULONG_PTR Reserved0 : 14;
+			ULONG_PTR Shared : 1;
+			ULONG_PTR Reserved1 : 15;
+			ULONG_PTR Bad : 1;
 #ifdef _LP64
-			__extension__ ULONG_PTR ReservedUlong : 32;
+			ULONG_PTR ReservedUlong : 32;
 #endif
 		} Invalid;
 	};
@@ -442,8 +442,8 @@ typedef struct _UNICODE_STRING {
 	USHORT *Buffer;		/* UTF-16 */
 } UNICODE_STRING, *PUNICODE_STRING;
 
-typedef struct _IO_STATUS_BLOCK {
-	__extension__ union {
+__extension__ typedef struct _IO_STATUS_BLOCK {
+	union {
 		NTSTATUS Status;
 		PVOID Pointer;
 	};

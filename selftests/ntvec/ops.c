@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define POISON32	0xCCCCCCCCu
@@ -73,16 +75,64 @@ static bool pos_flags(const struct step *step, int i, enum names names, struct e
 	return eval_flags(env, names, step->pos[i].text, value, out->why);
 }
 
-/* h=0: none. h=bad: what no process has. Else the process itself. */
-static HANDLE step_handle(const struct step *step)
+/* The second process, once a step has asked for it. */
+static HANDLE second;
+
+/* It has memory of its own as soon as it has opened the device, and then sleeps. */
+static bool second_start(struct outcome *out)
+{
+	CLIENT_ID id = { 0 };
+	NTSTATUS status;
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	if (second)
+		return true;
+	if (pipe(ends) || (pid = fork()) < 0) {
+		snprintf(out->why, sizeof(out->why), "no second process: %s", strerror(errno));
+		return false;
+	}
+	if (!pid) {
+		LIBNT_INFO info;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(ends[0]);
+		byte = LibntGetInfo(NtCurrentProcess(), &info) == STATUS_SUCCESS;
+		if (write(ends[1], &byte, 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(ends[1]);
+	if (read(ends[0], &byte, 1) != 1 || !byte) {
+		snprintf(out->why, sizeof(out->why), "the second process did not come up");
+		return false;
+	}
+	close(ends[0]);
+	id.UniqueProcess = (HANDLE)(uintptr_t)pid;
+	status = NtOpenProcess(&second, PROCESS_ALL_ACCESS, NULL, &id);
+	if (status != STATUS_SUCCESS)
+		snprintf(out->why, sizeof(out->why), "NtOpenProcess: %s",
+			 status_name((uint32_t)status));
+	return status == STATUS_SUCCESS;
+}
+
+/* h=0: none. h=bad: what no process has. Else @other. */
+static HANDLE step_handle_or(const struct step *step, HANDLE other)
 {
 	const char *h = step_arg(step, "h");
 
 	if (!h)
-		return NtCurrentProcess();
+		return other;
 	if (!strcmp(h, "0"))
 		return (HANDLE)0;
 	return (HANDLE)(uintptr_t)0xDEADBEEFDEADBEEFull;
+}
+
+static HANDLE step_handle(const struct step *step)
+{
+	return step_handle_or(step, NtCurrentProcess());
 }
 
 /* The in/out pair of base and size that most calls have. */
@@ -222,6 +272,22 @@ static bool op_allocx(const struct step *step, struct env *env, struct outcome *
 	return true;
 }
 
+static bool op_ralloc(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint32_t type, protect;
+	struct range r;
+
+	if (!range_load(&r, step, 0, 1, true, env, out) ||
+	    !pos_flags(step, 2, NAMES_MEM, env, &type, out) ||
+	    !pos_flags(step, 3, NAMES_PAGE, env, &protect, out) || !second_start(out))
+		return false;
+
+	out->status = (uint32_t)NtAllocateVirtualMemory(step_handle_or(step, second), r.base_p, 0,
+							r.size_p, type, protect);
+	range_store(&r, out);
+	return true;
+}
+
 static bool op_free(const struct step *step, struct env *env, struct outcome *out)
 {
 	struct range r;
@@ -255,7 +321,8 @@ static bool op_win32free(const struct step *step, struct env *env, struct outcom
 	return true;
 }
 
-static bool op_prot(const struct step *step, struct env *env, struct outcome *out)
+static bool protect_in(HANDLE process, const struct step *step, struct env *env,
+		       struct outcome *out)
 {
 	const char *null = step_arg(step, "p");
 	ULONG old = POISON32;
@@ -266,7 +333,7 @@ static bool op_prot(const struct step *step, struct env *env, struct outcome *ou
 	    !pos_flags(step, 2, NAMES_PAGE, env, &protect, out))
 		return false;
 
-	out->status = (uint32_t)NtProtectVirtualMemory(step_handle(step), r.base_p, r.size_p,
+	out->status = (uint32_t)NtProtectVirtualMemory(process, r.base_p, r.size_p,
 						       protect, null ? NULL : &old);
 	range_store(&r, out);
 	if (!null)
@@ -274,36 +341,59 @@ static bool op_prot(const struct step *step, struct env *env, struct outcome *ou
 	return true;
 }
 
-static bool op_query(const struct step *step, struct env *env, struct outcome *out)
+static bool op_prot(const struct step *step, struct env *env, struct outcome *out)
 {
-	static union {
-		MEMORY_BASIC_INFORMATION info;
-		unsigned char bytes[4096];
-	} buffer;
+	return protect_in(step_handle(step), step, env, out);
+}
+
+static bool op_rprot(const struct step *step, struct env *env, struct outcome *out)
+{
+	return second_start(out) && protect_in(step_handle_or(step, second), step, env, out);
+}
+
+/* Room for the answers of all classes. */
+#define WSX_MAX		64
+static union {
+	MEMORY_BASIC_INFORMATION info;
+	MEMORY_REGION_INFORMATION region;
+	MEMORY_IMAGE_INFORMATION image;
+	MEMORY_WORKING_SET_EX_INFORMATION wsx[WSX_MAX];
+	unsigned char bytes[4096];
+} buffer, buffer_before;
+
+/* Asks for a class with what is in @buffer; @full: bytes of a whole answer. */
+static bool query_class(const struct step *step, struct env *env, uint64_t address,
+			MEMORY_INFORMATION_CLASS class, uint64_t full, struct outcome *out)
+{
 	const char *len_text = step_arg(step, "len");
-	uint64_t address, len = sizeof(buffer.info);
 	SIZE_T written = POISON;
+	uint64_t len = full;
 	uintptr_t at = 0;
 
-	if (!pos_number(step, 0, env, &address, out))
-		return false;
 	if (len_text && !strcmp(len_text, "short"))
-		len = sizeof(buffer.info) - 1;
+		len = full - 1;
 	else if (len_text && !eval_number(env, len_text, &len, out->why))
 		return false;
 
-	memset(&buffer, 0xCC, sizeof(buffer));
+	buffer_before = buffer;
 	/* A buffer said to be larger than ours may be written only where ours is. */
 	if (!step_arg(step, "p"))
 		at = (uintptr_t)&buffer;
 	out->status = (uint32_t)NtQueryVirtualMemory(step_handle(step), (PVOID)(uintptr_t)address,
-						     MemoryBasicInformation, (PVOID)at, (SIZE_T)len,
-						     &written);
-
-	out->changed = written != POISON;
-	for (size_t i = 0; i < sizeof(buffer); i++)
-		out->changed |= buffer.bytes[i] != 0xCC;
+						     class, (PVOID)at, (SIZE_T)len, &written);
+	out->changed = written != POISON || memcmp(&buffer, &buffer_before, sizeof(buffer));
 	outcome_add(out, "len", written);
+	return true;
+}
+
+static bool op_query(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address;
+
+	memset(&buffer, 0xCC, sizeof(buffer));
+	if (!pos_number(step, 0, env, &address, out) ||
+	    !query_class(step, env, address, MemoryBasicInformation, sizeof(buffer.info), out))
+		return false;
 	if (!NT_SUCCESS(out->status))
 		return true;
 	outcome_add(out, "ba", (uintptr_t)buffer.info.BaseAddress);
@@ -313,6 +403,84 @@ static bool op_query(const struct step *step, struct env *env, struct outcome *o
 	outcome_add(out, "st", buffer.info.State);
 	outcome_add(out, "pr", buffer.info.Protect);
 	outcome_add(out, "ty", buffer.info.Type);
+	return true;
+}
+
+static bool op_region(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address;
+
+	memset(&buffer, 0xCC, sizeof(buffer));
+	if (!pos_number(step, 0, env, &address, out) ||
+	    !query_class(step, env, address, MemoryRegionInformation, sizeof(buffer.region), out))
+		return false;
+	if (!NT_SUCCESS(out->status))
+		return true;
+	outcome_add(out, "ab", (uintptr_t)buffer.region.AllocationBase);
+	outcome_add(out, "ap", buffer.region.AllocationProtect);
+	outcome_add(out, "rs", buffer.region.RegionSize);
+	outcome_add(out, "cs", buffer.region.CommitSize);
+	outcome_add(out, "rt", buffer.region.RegionType);
+	return true;
+}
+
+static bool op_imageinfo(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t address;
+
+	memset(&buffer, 0xCC, sizeof(buffer));
+	if (!pos_number(step, 0, env, &address, out) ||
+	    !query_class(step, env, address, MemoryImageInformation, sizeof(buffer.image), out))
+		return false;
+	if (!NT_SUCCESS(out->status))
+		return true;
+	outcome_add(out, "base", (uintptr_t)buffer.image.ImageBase);
+	outcome_add(out, "size", buffer.image.SizeOfImage);
+	outcome_add(out, "flags", buffer.image.ImageFlags);
+	return true;
+}
+
+/* A number of a list with commas between them; false at its end or if it is none. */
+static bool next_number(struct env *env, const char **text, uint64_t *value, struct outcome *out)
+{
+	size_t len = strcspn(*text, ",");
+	char part[256];
+
+	if (!len || len >= sizeof(part))
+		return false;
+	memcpy(part, *text, len);
+	part[len] = '\0';
+	*text += len + ((*text)[len] == ',');
+	return eval_number(env, part, value, out->why);
+}
+
+static bool op_wsx(const struct step *step, struct env *env, struct outcome *out)
+{
+	const char *text = step->pos[0].text;
+	uint64_t address;
+	int nr = 0, i;
+
+	memset(&buffer, 0xCC, sizeof(buffer));
+	if (!strcmp(text, "none"))
+		text = "";
+	while (nr < WSX_MAX && next_number(env, &text, &address, out))
+		buffer.wsx[nr++].VirtualAddress = (PVOID)(uintptr_t)address;
+	if (*text) {
+		snprintf(out->why, sizeof(out->why), "a bad list, or too long: \"%s\"", text);
+		return false;
+	}
+	if (!query_class(step, env, 0, MemoryWorkingSetExInformation,
+			 (uint64_t)nr * sizeof(buffer.wsx[0]), out))
+		return false;
+	outcome_add(out, "n", (uint64_t)nr);
+	if (!NT_SUCCESS(out->status))
+		return true;
+	for (i = 0; i < nr && out->nr_out < OUT_MAX - 2; i++) {
+		outcome_add(out, "valid", buffer.wsx[i].u1.VirtualAttributes.Valid);
+		outcome_add(out, "shared", buffer.wsx[i].u1.VirtualAttributes.Shared);
+	}
+	if (nr)
+		outcome_add(out, "prot", buffer.wsx[0].u1.VirtualAttributes.Win32Protection);
 	return true;
 }
 
@@ -528,6 +696,87 @@ static bool op_unmap(const struct step *step, struct env *env, struct outcome *o
 	return true;
 }
 
+/* The caller's side of a copy, with a pattern that is not what is poisoned. */
+#define COPY_MAX	(1u << 20)
+static unsigned char copy_room[COPY_MAX];
+
+static bool copy_vm(const struct step *step, struct env *env, bool write, struct outcome *out)
+{
+	const char *local_text = step_arg(step, write ? "from" : "to");
+	uint64_t remote, size, local = (uintptr_t)copy_room;
+	HANDLE process = step_handle_or(step, second ? second : NtCurrentProcess());
+	SIZE_T n = POISON;
+
+	if (!pos_number(step, 0, env, &remote, out) || !pos_number(step, 1, env, &size, out))
+		return false;
+	if (local_text && !eval_number(env, local_text, &local, out->why))
+		return false;
+	if (!local_text && size > COPY_MAX) {
+		snprintf(out->why, sizeof(out->why), "no room for %llu bytes",
+			 (unsigned long long)size);
+		return false;
+	}
+	memset(copy_room, write ? 0x5A : 0xCC, sizeof(copy_room));
+	if (write)
+		out->status = (uint32_t)NtWriteVirtualMemory(process, (PVOID)(uintptr_t)remote,
+							     (PVOID)(uintptr_t)local, (SIZE_T)size,
+							     step_arg(step, "p") ? NULL : &n);
+	else
+		out->status = (uint32_t)NtReadVirtualMemory(process, (PVOID)(uintptr_t)remote,
+							    (PVOID)(uintptr_t)local, (SIZE_T)size,
+							    step_arg(step, "p") ? NULL : &n);
+	out->changed = n != POISON;
+	outcome_add(out, "n", n);
+	return true;
+}
+
+static bool op_rdvm(const struct step *step, struct env *env, struct outcome *out)
+{
+	return copy_vm(step, env, false, out);
+}
+
+static bool op_wrvm(const struct step *step, struct env *env, struct outcome *out)
+{
+	return copy_vm(step, env, true, out);
+}
+
+static bool op_setvminfo(const struct step *step, struct env *env, struct outcome *out)
+{
+	const char *entry = step_arg(step, "entry"), *info_text = step_arg(step, "info");
+	const char *n_text = step_arg(step, "n"), *len_text = step_arg(step, "len");
+	const char *class_text = step_arg(step, "class");
+	uint64_t class = 0, n = 1, len = sizeof(ULONG), number = 0;
+	MEMORY_RANGE_ENTRY range = { 0 };
+	ULONG info = 0;
+	bool no_info = info_text && !strcmp(info_text, "null");
+
+	if ((class_text && !eval_number(env, class_text, &class, out->why)) ||
+	    (n_text && !eval_number(env, n_text, &n, out->why)) ||
+	    (len_text && !eval_number(env, len_text, &len, out->why)))
+		return false;
+	if (info_text && !no_info && strcmp(info_text, "ok")) {
+		if (!eval_number(env, info_text, &number, out->why))
+			return false;
+		info = (ULONG)number;
+	}
+	if (entry) {
+		if (!next_number(env, &entry, &number, out))
+			return false;
+		range.VirtualAddress = (PVOID)(uintptr_t)number;
+		if (!next_number(env, &entry, &number, out))
+			return false;
+		range.NumberOfBytes = (SIZE_T)number;
+	}
+	if (entry && n > 1) {
+		snprintf(out->why, sizeof(out->why), "there is one entry only");
+		return false;
+	}
+	out->status = (uint32_t)NtSetInformationVirtualMemory(
+		step_handle(step), (VIRTUAL_MEMORY_INFORMATION_CLASS)class, (ULONG_PTR)n,
+		entry ? &range : NULL, no_info ? NULL : &info, (ULONG)len);
+	return true;
+}
+
 #define H		{ "h", KIND_WORD, "0|bad" }
 #define P_NULL		{ "p", KIND_WORD, "null" }
 #define LEN		{ "len", KIND_WORD_OR_NUM, "short" }
@@ -626,11 +875,13 @@ const struct op ops[] = {
 			{ "rt", KIND_NUM, NULL },
 			{ "len", KIND_NUM, NULL },
 		},
+		.run = op_region,
 	}, {
 		.name = "imageinfo",
 		.pos = { { "addr", KIND_NUM, NULL } },
 		.args = { H, P_NULL, LEN },
 		.outs = { PLACED, { "flags", KIND_NUM, NULL }, { "len", KIND_NUM, NULL } },
+		.run = op_imageinfo,
 	}, {
 		.name = "wsx",
 		.pos = { { "addrs", KIND_WORD_OR_LIST, "none" } },
@@ -642,6 +893,7 @@ const struct op ops[] = {
 			{ "n", KIND_NUM, NULL },
 			{ "len", KIND_NUM, NULL },
 		},
+		.run = op_wsx,
 	}, {
 		.name = "rd",
 		.pos = { { "addr", KIND_NUM, NULL } },
@@ -699,11 +951,13 @@ const struct op ops[] = {
 		.pos = { { "remote", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
 		.args = { H, P_NULL, { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
 		.outs = { { "n", KIND_NUM, NULL } },
+		.run = op_rdvm,
 	}, {
 		.name = "wrvm",
 		.pos = { { "remote", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },
 		.args = { H, P_NULL, { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
 		.outs = { { "n", KIND_NUM, NULL } },
+		.run = op_wrvm,
 	}, {
 		.name = "ralloc",
 		.pos = {
@@ -714,6 +968,7 @@ const struct op ops[] = {
 		},
 		.args = { H, P_NULL },
 		.outs = { ALLOCATED },
+		.run = op_ralloc,
 	}, {
 		.name = "rprot",
 		.pos = {
@@ -723,6 +978,7 @@ const struct op ops[] = {
 		},
 		.args = { H, P_NULL },
 		.outs = { PLACED, { "old", KIND_PAGE, NULL } },
+		.run = op_rprot,
 	}, {
 		.name = "mapview",
 		.pos = {
@@ -749,6 +1005,7 @@ const struct op ops[] = {
 			{ "info", KIND_WORD_OR_NUM, "ok|null" },
 			{ "len", KIND_NUM, NULL },
 		},
+		.run = op_setvminfo,
 	}, {
 		.name = "setstack",
 		.pos = {

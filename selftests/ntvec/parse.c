@@ -30,6 +30,7 @@ static const struct {
 	{ "nocache",	true },
 	{ "watch",	true },
 	{ "win10",	true },
+	{ "xproc",	true },
 };
 
 static void *xrealloc(void *p, size_t bytes)
