@@ -130,6 +130,372 @@ TEST(a_weaker_handle_is_denied_what_it_lacks)
 	EXPECT_EQ(NTVM_ACCESS_ALL, info_of(ME).GrantedAccess);
 }
 
+/* Every request, as harmless as it can be, and the rights of which one is enough. */
+struct wanted {
+	const char *name;
+	unsigned long nr;
+	ULONG any_of;		/* 0: it needs none */
+};
+
+static const struct wanted wanted[] = {
+	{ "get_info", NTVM_IOC_GET_INFO, 0 },
+	{ "allocate", NTVM_IOC_ALLOCATE, NTVM_ACCESS_VM_OPERATION },
+	{ "free", NTVM_IOC_FREE, NTVM_ACCESS_VM_OPERATION },
+	{ "protect", NTVM_IOC_PROTECT, NTVM_ACCESS_VM_OPERATION },
+	{ "query", NTVM_IOC_QUERY, NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED },
+	{ "set_contract", NTVM_IOC_SET_CONTRACT, NTVM_ACCESS_VM_OPERATION },
+	{ "duplicate", NTVM_IOC_DUPLICATE, 0 },
+	{ "allocate_ex", NTVM_IOC_ALLOCATE_EX, NTVM_ACCESS_VM_OPERATION },
+	{ "watch", NTVM_IOC_WATCH, NTVM_ACCESS_VM_OPERATION },
+	{ "lock", NTVM_IOC_LOCK, NTVM_ACCESS_VM_OPERATION },
+	{ "offer", NTVM_IOC_OFFER, NTVM_ACCESS_VM_OPERATION },
+	{ "read", NTVM_IOC_COPY, NTVM_ACCESS_VM_READ },
+	{ "write", NTVM_IOC_COPY, NTVM_ACCESS_VM_WRITE },
+	{ "set_information", NTVM_IOC_SET_INFORMATION, NTVM_ACCESS_VM_OPERATION },
+	{ "flush", NTVM_IOC_FLUSH, NTVM_ACCESS_VM_OPERATION },
+	{ "vector", NTVM_IOC_VECTOR, NTVM_ACCESS_VM_OPERATION },
+	{ "limits_get", NTVM_IOC_LIMITS, NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED },
+	{ "limits_set", NTVM_IOC_LIMITS, NTVM_ACCESS_VM_OPERATION },
+};
+
+/* Sends a request on a handle, about the page at @p; the status. */
+static NTSTATUS ask(int fd, const struct wanted *w, HANDLE h, uint8_t *p)
+{
+	static struct ntvm_basic_info basic;
+	static uint64_t words[8];
+	static uint32_t number;
+	struct ntvm_memory_range range = { (uintptr_t)p, P };
+	union {
+		struct ntvm_header header;
+		struct ntvm_allocate allocate;
+		struct ntvm_free free;
+		struct ntvm_protect protect;
+		struct ntvm_query query;
+		struct ntvm_duplicate duplicate;
+		struct ntvm_allocate_ex allocate_ex;
+		struct ntvm_watch watch;
+		struct ntvm_lock lock;
+		struct ntvm_offer offer;
+		struct ntvm_copy copy;
+		struct ntvm_set_information set_information;
+		struct ntvm_flush flush;
+		struct ntvm_vector vector;
+		struct ntvm_limits limits;
+	} r;
+	struct ntvm_vector_entry entry = {
+		.op = NTVM_VECTOR_COMMIT, .base = (uintptr_t)p, .len = P,
+		.protect = PAGE_READWRITE,
+	};
+	int err;
+
+	memset(&r, 0, sizeof(r));
+	switch (w->nr) {
+#define ABOUT(type) r.header.size = sizeof(struct type)
+	case NTVM_IOC_GET_INFO:
+		r.header.size = sizeof(struct ntvm_info);
+		break;
+	case NTVM_IOC_ALLOCATE:
+		ABOUT(ntvm_allocate);
+		r.allocate.base = (uintptr_t)p;
+		r.allocate.len = P;
+		r.allocate.type = MEM_COMMIT;
+		r.allocate.protect = PAGE_READWRITE;
+		break;
+	case NTVM_IOC_FREE:
+		ABOUT(ntvm_free);
+		r.free.base = (uintptr_t)p + SIZE - P;
+		r.free.len = P;
+		r.free.type = MEM_DECOMMIT;
+		break;
+	case NTVM_IOC_PROTECT:
+		ABOUT(ntvm_protect);
+		r.protect.base = (uintptr_t)p;
+		r.protect.len = P;
+		r.protect.protect = PAGE_READWRITE;
+		break;
+	case NTVM_IOC_QUERY:
+		ABOUT(ntvm_query);
+		r.query.address = (uintptr_t)p;
+		r.query.buffer = (uintptr_t)&basic;
+		r.query.length = sizeof(basic);
+		break;
+	case NTVM_IOC_SET_CONTRACT:
+		ABOUT(ntvm_set_contract);
+		break;
+	case NTVM_IOC_DUPLICATE:
+		ABOUT(ntvm_duplicate);
+		break;
+	case NTVM_IOC_ALLOCATE_EX:
+		ABOUT(ntvm_allocate_ex);
+		r.allocate_ex.base = (uintptr_t)p;
+		r.allocate_ex.len = P;
+		r.allocate_ex.type = MEM_COMMIT;
+		r.allocate_ex.protect = PAGE_READWRITE;
+		break;
+	case NTVM_IOC_WATCH:
+		ABOUT(ntvm_watch);
+		r.watch.op = NTVM_WATCH_RESET;
+		r.watch.base = (uintptr_t)p;
+		r.watch.len = P;
+		break;
+	case NTVM_IOC_LOCK:
+		ABOUT(ntvm_lock);
+		r.lock.base = (uintptr_t)p;
+		r.lock.len = P;
+		r.lock.op = NTVM_LOCK_UNLOCK;
+		r.lock.map_type = NTVM_LOCK_PROCESS;
+		break;
+	case NTVM_IOC_OFFER:
+		ABOUT(ntvm_offer);
+		r.offer.base = (uintptr_t)p;
+		r.offer.len = P;
+		r.offer.op = NTVM_OFFER_RECLAIM;
+		break;
+	case NTVM_IOC_COPY:
+		ABOUT(ntvm_copy);
+		r.copy.op = w->any_of == NTVM_ACCESS_VM_WRITE ? NTVM_COPY_WRITE : NTVM_COPY_READ;
+		r.copy.address = (uintptr_t)p;
+		r.copy.buffer = (uintptr_t)words;
+		r.copy.len = sizeof(words);
+		break;
+	case NTVM_IOC_SET_INFORMATION:
+		ABOUT(ntvm_set_information);
+		r.set_information.ranges = (uintptr_t)&range;
+		r.set_information.count = 1;
+		r.set_information.info = (uintptr_t)&number;
+		r.set_information.info_length = 4;
+		break;
+	case NTVM_IOC_FLUSH:
+		ABOUT(ntvm_flush);
+		r.flush.base = (uintptr_t)p;
+		r.flush.len = P;
+		break;
+	case NTVM_IOC_VECTOR:
+		ABOUT(ntvm_vector);
+		r.vector.entries = (uintptr_t)&entry;
+		r.vector.count = 1;
+		break;
+	case NTVM_IOC_LIMITS:
+		ABOUT(ntvm_limits);
+		r.limits.op = w->any_of == NTVM_ACCESS_VM_OPERATION ? NTVM_LIMITS_SET :
+								       NTVM_LIMITS_GET;
+		break;
+#undef ABOUT
+	}
+	r.header.handle = LibntHandleToFd(h);
+	err = raw(fd, w->nr, &r);
+	if (err)
+		return err == -EINVAL ? STATUS_REVISION_MISMATCH : STATUS_UNSUCCESSFUL;
+	if (w->nr == NTVM_IOC_DUPLICATE && !r.header.status)
+		close(r.duplicate.out_fd);
+	return (NTSTATUS)r.header.status;
+}
+
+TEST(each_right_alone_allows_exactly_what_it_should)
+{
+	static const ULONG rights[] = {
+		0, NTVM_ACCESS_VM_OPERATION, NTVM_ACCESS_VM_READ, NTVM_ACCESS_VM_WRITE,
+		NTVM_ACCESS_QUERY, NTVM_ACCESS_QUERY_LIMITED,
+	};
+	uint8_t *p = reserve(2 * SIZE);
+	int fd = own_device();
+	size_t i, j;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_LE(0, fd);
+	ASSERT_STATUS(STATUS_SUCCESS, commit(p, P, PAGE_READWRITE));
+	for (i = 0; i < ARRAY_SIZE(rights); i++) {
+		HANDLE h = NULL;
+
+		ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, rights[i], &h));
+		for (j = 0; j < ARRAY_SIZE(wanted); j++) {
+			bool allowed = !wanted[j].any_of || (wanted[j].any_of & rights[i]);
+			NTSTATUS full, s = ask(fd, &wanted[j], h, p);
+
+			/* A request that this module does not have looks at no handle. */
+			if (s == STATUS_NOT_SUPPORTED) {
+				TH_LOG("%s is not built", wanted[j].name);
+				continue;
+			}
+			if (!allowed) {
+				EXPECT_EQ(STATUS_ACCESS_DENIED, s) {
+					TH_LOG("%s with right %#x: %s", wanted[j].name, rights[i],
+					       status_name(s));
+				}
+				continue;
+			}
+			/* The answer that a handle with all rights gets. */
+			full = ask(fd, &wanted[j], ME, p);
+			EXPECT_EQ(full, s) {
+				TH_LOG("%s with right %#x: %s, with all %s", wanted[j].name,
+				       rights[i], status_name(s), status_name(full));
+			}
+			EXPECT_NE(STATUS_ACCESS_DENIED, s);
+		}
+		NtClose(h);
+	}
+	close(fd);
+}
+
+static int keeps_narrowed(int sock, void *arg)
+{
+	uint8_t byte = 1;
+	SIZE_T n = 1;
+	uint64_t p;
+	HANDLE h, more = NULL;
+
+	(void)arg;
+	h = LibntFdToHandle(recv_fd(sock));
+	if (!child_hear(sock, &p))
+		return 1;
+	if (info_of(h).GrantedAccess != NTVM_ACCESS_VM_READ)
+		return 2;
+	if (NtReadVirtualMemory(h, (PVOID)p, &byte, 1, &n) || byte != 0x5a || n != 1)
+		return 3;
+	if (NtWriteVirtualMemory(h, (PVOID)p, &byte, 1, &n) != STATUS_ACCESS_DENIED || n)
+		return 4;
+	if (do_query(h, p).status != STATUS_ACCESS_DENIED ||
+	    do_free(h, p, P, MEM_DECOMMIT).status != STATUS_ACCESS_DENIED)
+		return 5;
+	/* It cannot be widened where it arrived. */
+	if (raw_duplicate(h, NTVM_ACCESS_VM_WRITE, &more) != STATUS_ACCESS_DENIED ||
+	    NtDuplicateObject(ME, h, ME, &more, PROCESS_ALL_ACCESS, 0, 0) != STATUS_ACCESS_DENIED)
+		return 6;
+	if (NtDuplicateObject(ME, h, ME, &more, MAXIMUM_ALLOWED, 0, 0) ||
+	    info_of(more).GrantedAccess != NTVM_ACCESS_VM_READ)
+		return 7;
+	return 0;
+}
+
+TEST(a_narrowed_handle_stays_narrow_when_it_is_sent_away)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	struct child c;
+	HANDLE h = NULL;
+
+	ASSERT_NE(NULL, p);
+	p[0] = 0x5a;
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_VM_READ, &h));
+	ASSERT_TRUE(child_start(&c, keeps_narrowed, NULL));
+	ASSERT_TRUE(send_fd(c.sock, LibntHandleToFd(h)));
+	ASSERT_TRUE(child_tell(c.sock, (uintptr_t)p));
+	EXPECT_EQ(0, child_wait(&c));
+	EXPECT_EQ(0x5a, p[0]);
+	NtClose(h);
+}
+
+/* --- NtDuplicateObject -------------------------------------------------------------- */
+
+static bool is_open(HANDLE h)
+{
+	return fcntl(LibntHandleToFd(h), F_GETFD) >= 0;
+}
+
+TEST(NtDuplicateObject_narrows_and_never_widens)
+{
+	static const struct {
+		ACCESS_MASK desired;
+		ULONG granted;
+	} map[] = {
+		{ PROCESS_VM_READ, NTVM_ACCESS_VM_READ },
+		{ 0x80000000, NTVM_ACCESS_VM_READ | NTVM_ACCESS_QUERY },
+		{ 0x40000000, NTVM_ACCESS_VM_OPERATION | NTVM_ACCESS_VM_WRITE },
+		{ 0x10000000, NTVM_ACCESS_ALL },
+		{ MAXIMUM_ALLOWED, NTVM_ACCESS_ALL },
+		{ PROCESS_ALL_ACCESS, NTVM_ACCESS_ALL },
+		{ 0x1F0FFF, NTVM_ACCESS_ALL },
+		{ 0, 0 },
+	};
+	HANDLE h = NULL, weak = NULL, out = NULL;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(map); i++) {
+		out = NULL;
+		ASSERT_STATUS(STATUS_SUCCESS,
+			      NtDuplicateObject(ME, ME, ME, &out, map[i].desired, 0, 0));
+		EXPECT_EQ(map[i].granted, info_of(out).GrantedAccess);
+		EXPECT_EQ(FD_CLOEXEC, fcntl(LibntHandleToFd(out), F_GETFD));
+		EXPECT_STATUS(STATUS_SUCCESS, NtClose(out));
+	}
+	ASSERT_STATUS(STATUS_SUCCESS, NtDuplicateObject(ME, ME, ME, &h, 0, 0, DUPLICATE_SAME_ACCESS));
+	EXPECT_EQ(NTVM_ACCESS_ALL, info_of(h).GrantedAccess);
+	ASSERT_STATUS(STATUS_SUCCESS, NtDuplicateObject(ME, h, h, &weak, PROCESS_VM_WRITE, 0, 0));
+	EXPECT_EQ(NTVM_ACCESS_VM_WRITE, info_of(weak).GrantedAccess);
+	out = (HANDLE)0x1234;
+	for (i = 1; i < ARRAY_SIZE(map) - 1; i++) {
+		if (map[i].desired == MAXIMUM_ALLOWED)
+			continue;
+		EXPECT_STATUS(STATUS_ACCESS_DENIED,
+			      NtDuplicateObject(ME, weak, ME, &out, map[i].desired, 0, 0));
+	}
+	EXPECT_EQ((HANDLE)0x1234, out);
+	ASSERT_STATUS(STATUS_SUCCESS,
+		      NtDuplicateObject(ME, weak, ME, &out, PROCESS_ALL_ACCESS, OBJ_INHERIT,
+					DUPLICATE_SAME_ACCESS));
+	EXPECT_EQ(NTVM_ACCESS_VM_WRITE, info_of(out).GrantedAccess);
+	EXPECT_EQ(0, fcntl(LibntHandleToFd(out), F_GETFD));
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(out));
+	EXPECT_TRUE(is_open(weak));
+	NtClose(weak);
+	NtClose(h);
+}
+
+TEST(NtDuplicateObject_closes_the_source_whatever_comes_of_it)
+{
+	HANDLE h = NULL, out = (HANDLE)0x1234;
+
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_VM_READ, &h));
+	EXPECT_STATUS(STATUS_ACCESS_DENIED,
+		      NtDuplicateObject(ME, h, ME, &out, PROCESS_VM_WRITE, 0,
+					DUPLICATE_CLOSE_SOURCE));
+	EXPECT_FALSE(is_open(h));
+	EXPECT_EQ((HANDLE)0x1234, out);
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_VM_READ, &h));
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      NtDuplicateObject(ME, h, ME, &out, 0, 0,
+					DUPLICATE_CLOSE_SOURCE | DUPLICATE_SAME_ACCESS));
+	EXPECT_EQ(NTVM_ACCESS_VM_READ, info_of(out).GrantedAccess);
+	EXPECT_FALSE(is_open(h));
+	/* Closing alone. */
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      NtDuplicateObject(ME, out, NULL, NULL, 0, 0, DUPLICATE_CLOSE_SOURCE));
+	EXPECT_FALSE(is_open(out));
+	EXPECT_STATUS(STATUS_INVALID_HANDLE,
+		      NtDuplicateObject(ME, out, NULL, NULL, 0, 0, DUPLICATE_CLOSE_SOURCE));
+}
+
+TEST(NtDuplicateObject_of_what_it_does_not_duplicate)
+{
+	HANDLE out = (HANDLE)0x1234, h = NULL;
+	int fd = open("/dev/null", O_RDWR);
+	int before, after;
+
+	EXPECT_STATUS(STATUS_INVALID_PARAMETER, NtDuplicateObject(ME, ME, ME, &out, 0, 0, 8));
+	EXPECT_STATUS(STATUS_INVALID_HANDLE, NtDuplicateObject(NULL, ME, ME, &out, 0, 0, 0));
+	EXPECT_STATUS(STATUS_INVALID_HANDLE, NtDuplicateObject(ME, ME, NULL, &out, 0, 0, 0));
+	EXPECT_STATUS(STATUS_INVALID_HANDLE, NtDuplicateObject(ME, NULL, ME, &out, 0, 0, 2));
+	EXPECT_STATUS(STATUS_OBJECT_TYPE_MISMATCH,
+		      NtDuplicateObject(ME, LibntFdToHandle(fd), ME, &out, 0, 0, 2));
+	EXPECT_STATUS(STATUS_OBJECT_TYPE_MISMATCH,
+		      NtDuplicateObject(LibntFdToHandle(fd), ME, ME, &out, 0, 0, 2));
+	EXPECT_STATUS(STATUS_OBJECT_TYPE_MISMATCH,
+		      NtDuplicateObject(ME, LibntFdToHandle(fd), ME, &out, 0, 0,
+					DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE));
+	/* What is none of its handles it does not close. */
+	EXPECT_EQ(0, fcntl(fd, F_GETFD));
+	EXPECT_EQ((HANDLE)0x1234, out);
+	/* Nobody to give it to: nothing is left open. */
+	ASSERT_STATUS(STATUS_SUCCESS, raw_duplicate(ME, NTVM_ACCESS_ALL, &h));
+	before = dup(fd);
+	close(before);
+	EXPECT_STATUS(STATUS_SUCCESS, NtDuplicateObject(ME, h, ME, NULL, 0, 0, 2));
+	after = dup(fd);
+	close(after);
+	EXPECT_EQ(before, after);
+	NtClose(h);
+	close(fd);
+}
+
 TEST(a_duplicate_is_close_on_exec_and_unknown_rights_are_refused)
 {
 	HANDLE h = NULL, none = NULL;
@@ -273,6 +639,25 @@ TEST_F(live, all_four_work_while_it_sleeps_in_pause)
 	EXPECT_RES(STATUS_SUCCESS, p, SIZE, do_free(self->h, p, 0, MEM_RELEASE));
 	EXPECT_EQ(0x100 + SIGSEGV, order(self->c.sock, ORDER_READ, p + P));
 	EXPECT_EQ(MEM_FREE, order(self->c.sock, ORDER_STATE, p + P));
+}
+
+TEST_F(live, NtDuplicateObject_with_a_process_that_is_not_the_own)
+{
+	HANDLE out = NULL;
+
+	EXPECT_STATUS(STATUS_NOT_SUPPORTED,
+		      NtDuplicateObject(self->h, ME, ME, &out, 0, 0, DUPLICATE_SAME_ACCESS));
+	EXPECT_STATUS(STATUS_NOT_SUPPORTED,
+		      NtDuplicateObject(ME, ME, self->h, &out, 0, 0, DUPLICATE_SAME_ACCESS));
+	/* A handle to it can be duplicated, also once it is gone. */
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      NtDuplicateObject(ME, self->h, ME, &out, PROCESS_VM_READ, 0, 0));
+	EXPECT_EQ(NTVM_ACCESS_VM_READ, info_of(out).GrantedAccess);
+	NtClose(out);
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      NtDuplicateObject(ME, self->h, ME, &out, 0, 0, DUPLICATE_SAME_ACCESS));
+	EXPECT_EQ(NTVM_ACCESS_ALL, info_of(out).GrantedAccess);
+	NtClose(out);
 }
 
 TEST_F(live, executable_pages_in_another_process)

@@ -94,6 +94,30 @@ LENGTH(ntvm_parameter, 16);
 FIELD(ntvm_requirements, highest, 8);
 FIELD(ntvm_requirements, alignment, 16);
 LENGTH(ntvm_requirements, 24);
+FIELD(ntvm_region_info, commit_size, 24);
+FIELD(ntvm_region_info, partition_id, 32);
+LENGTH(ntvm_region_info, 48);
+LENGTH(ntvm_working_set_entry, 16);
+FIELD(ntvm_image_info, image_flags, 16);
+LENGTH(ntvm_image_info, 24);
+FIELD(ntvm_mapped_filename, buffer, 8);
+LENGTH(ntvm_mapped_filename, 16);
+HEADER(ntvm_copy);
+FIELD(ntvm_copy, address, 16);
+FIELD(ntvm_copy, done_ptr, 40);
+FIELD(ntvm_copy, op, 48);
+FIELD(ntvm_copy, out_stop, 52);
+FIELD(ntvm_copy, out_next, 56);
+LENGTH(ntvm_copy, 64);
+HEADER(ntvm_set_information);
+FIELD(ntvm_set_information, info_class, 40);
+LENGTH(ntvm_set_information, 48);
+HEADER(ntvm_flush);
+FIELD(ntvm_flush, io_ptr, 32);
+FIELD(ntvm_flush, reserved, 44);
+FIELD(ntvm_flush, out_information, 48);
+LENGTH(ntvm_flush, 56);
+LENGTH(ntvm_io_status, 16);
 /* The numbers carry no size. */
 _Static_assert(NTVM_IOC_GET_INFO == 0x4e90 && NTVM_IOC_ALLOCATE == 0x4e91 &&
 	       NTVM_IOC_FREE == 0x4e92 && NTVM_IOC_PROTECT == 0x4e93 &&
@@ -114,6 +138,9 @@ union request {
 	struct ntvm_duplicate duplicate;
 	struct ntvm_take_fault fault;
 	struct ntvm_allocate_ex allocate_ex;
+	struct ntvm_copy copy;
+	struct ntvm_set_information set_information;
+	struct ntvm_flush flush;
 	uint8_t bytes[8192];
 };
 
@@ -170,6 +197,10 @@ static const struct kind kinds[] = {
 	  offsetof(struct ntvm_allocate_ex, reserved) },
 	{ "watch", NTVM_IOC_WATCH, sizeof(struct ntvm_watch), 0,
 	  offsetof(struct ntvm_watch, reserved) },
+	{ "copy", NTVM_IOC_COPY, sizeof(struct ntvm_copy), 0, -1 },
+	{ "set_information", NTVM_IOC_SET_INFORMATION, sizeof(struct ntvm_set_information), 0, -1 },
+	{ "flush", NTVM_IOC_FLUSH, sizeof(struct ntvm_flush), NTVM_F_INDIRECT,
+	  offsetof(struct ntvm_flush, reserved) },
 };
 
 #define POISON	0xa5a5a5a5u
@@ -213,6 +244,21 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 		self->r.allocate_ex.len = G;
 		self->r.allocate_ex.type = NTVM_ALLOC_RESERVE | NTVM_ALLOC_COMMIT;
 		self->r.allocate_ex.protect = NTVM_PAGE_READWRITE;
+	case NTVM_IOC_COPY:
+		self->r.copy.op = NTVM_COPY_WRITE;
+		self->r.copy.address = (uintptr_t)self->p;
+		self->r.copy.buffer = (uintptr_t)&self->answer;
+		self->r.copy.len = 16;
+		break;
+	case NTVM_IOC_SET_INFORMATION:
+		self->r.set_information.ranges = (uintptr_t)&self->before;
+		self->r.set_information.count = 1;
+		self->r.set_information.info = (uintptr_t)&self->fd;
+		self->r.set_information.info_length = 4;
+		break;
+	case NTVM_IOC_FLUSH:
+		self->r.flush.base = (uintptr_t)self->p;
+		self->r.flush.len = P;
 		break;
 	}
 }
@@ -668,6 +714,8 @@ TEST_F(uapi, random_requests)
 		else if (k->nr == NTVM_IOC_ALLOCATE_EX)
 			self->r.allocate_ex.type |= 0x40000000;
 		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT)
+		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT ||
+			 k->nr == NTVM_IOC_COPY)
 			self->r.h.handle = 1 << 20;
 		err = raw(self->fd, k->nr, &self->r);
 		if (err != 0 && err != -EINVAL && err != -EFAULT && err != -E2BIG)
