@@ -170,14 +170,16 @@ static bool ntvm_copy_next(struct ntvm_process *p, unsigned long addr, __u64 *ne
 {
 	struct ntvm_region *r;
 
-	*next = ~0ull;
+	*next = 0;
 	if (ntvm_process_lock(p, false))
 		return false;
 	r = ntvm_regions_from(&p->regions, addr);
-	if (r)
+	if (!r)
+		*next = ~0ull;
+	else if (r->start > addr)
 		*next = r->start;
 	ntvm_process_unlock(p, false);
-	return *next > addr;
+	return *next;
 }
 
 static int ntvm_copy_run(struct ntvm_call *call, u64 *copied)
