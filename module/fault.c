@@ -70,6 +70,15 @@ int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page)
 	return ret;
 }
 
+/* Did the thread hit a guard page here, earlier in the same system call? */
+static bool ntvm_fault_refused(const struct vm_fault *vmf, struct ntvm_extent *x)
+{
+	struct ntvm_process *p = x->process;
+
+	return unlikely(atomic_read(&p->refusals)) &&
+	       ntvm_hit_refused(p, vmf->flags, vmf->address);
+}
+
 /*
  * A guard page was hit. It is disarmed once: of the threads that get here at
  * the same time one is told, the others repeat their access. Returns
@@ -78,25 +87,36 @@ int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page)
  */
 static vm_fault_t ntvm_fault_guard(struct vm_fault *vmf, struct ntvm_extent *x)
 {
-	struct xarray *hits = &x->process->hits;
+	struct ntvm_hit hit;
 	int disarmed;
 
-	if (xa_err(xa_store(hits, task_pid_nr(current),
-			    xa_mk_value(vmf->address >> PAGE_SHIFT), GFP_KERNEL)))
+	if (ntvm_hit_begin(&hit, x->process, vmf->flags, vmf->address, NTVM_FAULT_GUARD))
 		return VM_FAULT_OOM;
 	disarmed = ntvm_guard_disarm(x, ntvm_page(x, vmf->address));
+	ntvm_hit_end(&hit, disarmed > 0);
 	if (disarmed > 0)
 		return VM_FAULT_SIGSEGV;
-	xa_erase(hits, task_pid_nr(current));
 	return disarmed ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
 }
 
 /* The state does not allow the access. A debugger's never disarms a guard. */
 static vm_fault_t ntvm_fault_refuse(struct vm_fault *vmf, struct ntvm_extent *x, u8 state)
 {
-	if ((state & NTVM_STATE_GUARD) && !(vmf->flags & FAULT_FLAG_REMOTE))
-		return ntvm_fault_guard(vmf, x);
-	return VM_FAULT_SIGSEGV;
+	struct ntvm_process *p = x->process;
+	vm_fault_t ret;
+
+	if (vmf->flags & FAULT_FLAG_REMOTE)
+		return VM_FAULT_SIGSEGV;
+	if (!(state & NTVM_STATE_GUARD)) {
+		ntvm_hit_forget(p);
+		return VM_FAULT_SIGSEGV;
+	}
+	if (!xa_empty(&p->stacks)) {
+		ret = ntvm_stack_fault(vmf, x);
+		if (ret)
+			return ret;
+	}
+	return ntvm_fault_guard(vmf, x);
 }
 
 /*
@@ -131,6 +151,8 @@ static vm_fault_t ntvm_fault(struct vm_fault *vmf)
 
 	if (unlikely(!ntvm_fault_sane(vmf, x)))
 		return VM_FAULT_SIGBUS;
+	if (ntvm_fault_refused(vmf, x))
+		return VM_FAULT_SIGSEGV;
 
 	/* shmem may drop the mmap lock, and with it the VMA's reference. */
 	ntvm_extent_get(x);
@@ -159,6 +181,9 @@ static vm_fault_t ntvm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t en
 	vm_fault_t ret = 0;
 
 	if (unlikely(!ntvm_fault_sane(vmf, x)))
+		return 0;
+	/* ->fault has to see the accesses that must fail. */
+	if (unlikely(atomic_read(&x->process->refusals)))
 		return 0;
 	if (!down_read_trylock(&x->fault_lock))
 		return 0;
@@ -225,6 +250,8 @@ static vm_fault_t ntvm_page_mkwrite(struct vm_fault *vmf)
 
 	if (unlikely(!ntvm_fault_sane(vmf, x)))
 		return VM_FAULT_SIGBUS;
+	if (ntvm_fault_refused(vmf, x))
+		return VM_FAULT_SIGSEGV;
 	if (unlikely(x->traits & NTVM_TRAIT_WATCH))
 		return ntvm_mkwrite_watched(vmf, x);
 	folio_lock(folio);

@@ -341,6 +341,7 @@ err_free:
 static int ntvm_ioc_take_fault(struct ntvm_call *call)
 {
 	struct ntvm_take_fault *tf = &call->req.take_fault;
+	unsigned long hit;
 	void *entry;
 
 	if (tf->reserved || tf->handle != NTVM_CURRENT_PROCESS)
@@ -353,8 +354,9 @@ static int ntvm_ioc_take_fault(struct ntvm_call *call)
 		tf->status = NTVM_STATUS_NOT_FOUND;
 		return 0;
 	}
-	tf->out_kind = NTVM_FAULT_GUARD;
-	tf->out_address = (u64)xa_to_value(entry) << PAGE_SHIFT;
+	hit = xa_to_value(entry);
+	tf->out_kind = hit & GENMASK(NTVM_HIT_KIND_BITS - 1, 0);
+	tf->out_address = (u64)(hit >> NTVM_HIT_KIND_BITS) << PAGE_SHIFT;
 	return 0;
 }
 

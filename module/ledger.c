@@ -184,6 +184,28 @@ bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
 }
 
 /**
+ * ntvm_ledger_charge_atomic - charge pages if that takes nothing but the credit
+ * @l: the ledger
+ * @pages: how many
+ *
+ * For those who may not call ntvm_ledger_charge(). Where it fails, a work item
+ * can.
+ *
+ * Context: any, also under the mmap_lock.
+ * Return: false if the credit does not suffice; nothing is charged then.
+ */
+bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages)
+{
+	long credit = atomic_long_read(&l->credit);
+
+	do {
+		if (credit < (long)pages)
+			return false;
+	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
+	return true;
+}
+
+/**
  * ntvm_ledger_uncharge - give back the charge of decommitted pages
  * @l: the ledger
  * @pages: how many

@@ -91,6 +91,7 @@ struct ntvm_layout {
 /**
  * struct ntvm_process - what ntvm knows of one mm
  * @refs: open files, VMAs, work items
+ * @refusals: system calls under way that have hit a guard page, see hit.c
  * @mm: the address space, pinned by mmgrab() (invariant after init)
  * @pid: thread group that opened first, for fdinfo (invariant after init)
  * @node: in the table of processes (under its lock)
@@ -107,9 +108,13 @@ struct ntvm_layout {
  * @sync_work: looks, also when no next use comes; holds a reference
  * @release_work: destroys the object outside the context of the last put
  * @hits: last guard page hit, by thread id
+ * @stacks: stacks that grow, by thread id; see stack.c
+ * @nr_stacks: how many (@lock)
+ * @prune_stacks: as many as this: see whose threads are gone (@lock)
  */
 struct ntvm_process {
 	refcount_t refs;
+	atomic_t refusals;
 	struct mm_struct *mm;
 	struct pid *pid;
 	struct hlist_node node;
@@ -125,6 +130,9 @@ struct ntvm_process {
 	struct work_struct sync_work;
 	struct work_struct release_work;
 	struct xarray hits;
+	struct xarray stacks;
+	unsigned int nr_stacks;
+	unsigned int prune_stacks;
 };
 
 /**
@@ -137,7 +145,8 @@ struct ntvm_process {
  * @fault_lock: see above
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
  *	   guard page, under @fault_lock alone; NTVM_STATE_DIRTY is set in bytes
- *	   that exist under @fault_lock shared and the lock of the page's folio)
+ *	   that exist under @fault_lock shared and the lock of the page's folio; a
+ *	   stack that grows tries for @lock under the mmap_lock)
  * @executable: VMAs other than the plain kind exist (process lock)
  * @policy: a VMA of it has got a memory policy (set under the mmap lock, never
  *	    cleared)
@@ -355,10 +364,36 @@ bool ntvm_fault_is_ours(const struct vm_area_struct *vma);
 void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end);
 int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page);
 
+/* hit.c */
+
+/* An entry of ntvm_process.hits: page number and kind. */
+#define NTVM_HIT_KIND_BITS	2
+
+/**
+ * struct ntvm_hit - a guard hit about to be made
+ * @process: whose page
+ * @file: an open file whose last put ends the refusal, NULL for none
+ */
+struct ntvm_hit {
+	struct ntvm_process *process;
+	struct file *file;
+};
+
+int ntvm_hit_begin(struct ntvm_hit *hit, struct ntvm_process *p, unsigned int flags,
+		   unsigned long addr, u32 kind);
+void ntvm_hit_end(struct ntvm_hit *hit, bool made);
+void ntvm_hit_forget(struct ntvm_process *p);
+bool ntvm_hit_refused(struct ntvm_process *p, unsigned int flags, unsigned long addr);
+
+/* stack.c */
+vm_fault_t ntvm_stack_fault(struct vm_fault *vmf, struct ntvm_extent *x);
+void ntvm_stack_exit(struct ntvm_process *p);
+
 /* ledger.c */
 int ntvm_ledger_init(struct ntvm_ledger *l);
 void ntvm_ledger_exit(struct ntvm_ledger *l);
 bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
+bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
 unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
 

@@ -42,6 +42,7 @@ static void ntvm_process_destroy(struct ntvm_process *p)
 {
 	ntvm_ledger_exit(&p->ledger);
 	xa_destroy(&p->hits);
+	xa_destroy(&p->stacks);
 	put_pid(p->pid);
 	mmdrop(p->mm);
 	kfree(p);
@@ -85,6 +86,7 @@ struct ntvm_process *ntvm_process_open(void)
 	init_rwsem(&p->lock);
 	ntvm_regions_init(&p->regions);
 	xa_init_flags(&p->hits, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&p->stacks, XA_FLAGS_ACCOUNT);
 	INIT_WORK(&p->sync_work, ntvm_process_sync_work);
 	INIT_WORK(&p->release_work, ntvm_process_release_work);
 
@@ -156,6 +158,7 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 		ntvm_regions_remove(&p->regions, r);
 		ntvm_region_free(r);
 	}
+	ntvm_stack_exit(p);
 	ntvm_ledger_uncharge(&p->ledger, ntvm_ledger_committed(&p->ledger));
 	ntvm_process_drop_shadow(p);
 	p->dead = true;

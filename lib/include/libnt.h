@@ -29,6 +29,8 @@
 #ifndef LIBNT_H
 #define LIBNT_H
 
+#include <setjmp.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -709,8 +711,176 @@ NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle
 				 ULONG Options);
 
 /* --- stacks ---------------------------------------------------------------- */
+#ifndef LIBNT_NO_STACK_TYPES
+typedef struct _INITIAL_TEB {
+	PVOID OldStackBase;		/* NULL */
+	PVOID OldStackLimit;		/* NULL */
+	PVOID StackBase;		/* first byte above the stack */
+	PVOID StackLimit;		/* lowest byte that is committed and not guarded */
+	PVOID DeallocationStack;	/* first byte of the reservation */
+} INITIAL_TEB, *PINITIAL_TEB;
+#endif
+
+/*
+ * Make a stack: the committed part at the top, below it a guard page, and the
+ * rest reserved. No thread uses it yet: see LibntSetThreadStack().
+ * CommittedStackSize	0: one page
+ * MaximumStackSize	0: 1 MiB; never less than 1 MiB
+ * ZeroBits		as for NtAllocateVirtualMemory()
+ * CommitAlignment, ReserveAlignment	the sizes are rounded up to multiples; powers
+ *			of two, STATUS_INVALID_PARAMETER for others
+ */
+NTSTATUS NTAPI RtlCreateUserStack(SIZE_T CommittedStackSize, SIZE_T MaximumStackSize,
+				  ULONG_PTR ZeroBits, SIZE_T CommitAlignment,
+				  SIZE_T ReserveAlignment, PINITIAL_TEB InitialTeb);
+
+/* Release it; no thread may be using it. */
+VOID NTAPI RtlFreeUserStack(PVOID DeallocationStack);
+
+/*
+ * Tell the module which stack the calling thread runs on: it grows from then on,
+ * page by page, when the thread touches the guard page. The lowest page of the
+ * reservation is never committed. When only GuaranteedBytes are left above it,
+ * they are committed and the thread gets STATUS_STACK_OVERFLOW.
+ * StackBase NULL, and all else 0: the thread has no such stack any more.
+ *
+ * The thread also gets an alternate signal stack if it has none, because a
+ * signal handler for the overflow needs one. That is freed by the library, when
+ * the thread ends or has its stack removed.
+ */
+NTSTATUS NTAPI LibntSetThreadStack(PVOID StackBase, PVOID StackLimit,
+				   PVOID DeallocationStack, ULONG GuaranteedBytes);
+
+/* What the thread has; all NULL and 0 if nothing. Pointers may be NULL. */
+NTSTATUS NTAPI LibntGetThreadStack(PVOID *StackBase, PVOID *StackLimit,
+				   PVOID *DeallocationStack, PULONG GuaranteedBytes);
 
 /* --- exceptions ------------------------------------------------------------ */
+#ifndef LIBNT_NO_EXCEPTION_TYPES
+#define EXCEPTION_MAXIMUM_PARAMETERS	15
+
+typedef struct _EXCEPTION_RECORD {
+	DWORD ExceptionCode;		/* a status: STATUS_ACCESS_VIOLATION, ... */
+	DWORD ExceptionFlags;		/* 0 */
+	struct _EXCEPTION_RECORD *ExceptionRecord;	/* NULL */
+	PVOID ExceptionAddress;		/* of the instruction */
+	DWORD NumberParameters;
+	ULONG_PTR ExceptionInformation[EXCEPTION_MAXIMUM_PARAMETERS];
+} EXCEPTION_RECORD, *PEXCEPTION_RECORD;
+
+typedef struct _EXCEPTION_POINTERS {
+	PEXCEPTION_RECORD ExceptionRecord;
+	PVOID ContextRecord;		/* ucontext_t *; NULL once the stack is unwound */
+} EXCEPTION_POINTERS, *PEXCEPTION_POINTERS;
+#endif
+
+#ifndef EXCEPTION_EXECUTE_HANDLER
+#define EXCEPTION_EXECUTE_HANDLER	1
+#endif
+#ifndef EXCEPTION_CONTINUE_SEARCH
+#define EXCEPTION_CONTINUE_SEARCH	0
+#endif
+#ifndef EXCEPTION_CONTINUE_EXECUTION
+#define EXCEPTION_CONTINUE_EXECUTION	(-1)
+#endif
+
+/* ExceptionInformation[0] */
+#ifndef EXCEPTION_READ_FAULT
+#define EXCEPTION_READ_FAULT		0
+#endif
+#ifndef EXCEPTION_WRITE_FAULT
+#define EXCEPTION_WRITE_FAULT		1
+#endif
+#ifndef EXCEPTION_EXECUTE_FAULT
+#define EXCEPTION_EXECUTE_FAULT		8
+#endif
+
+/*
+ * Turn faults on NT memory into exceptions: SIGSEGV and SIGBUS get a handler of
+ * the library. It asks the vectored handlers, then the try frames of the thread
+ * from the innermost out, then whoever handled the signal before. Faults that
+ * are not on NT memory go there at once, unless Flags has LIBNT_EXCEPTIONS_ALL.
+ * Called again, it changes the flags. The calling thread gets an alternate
+ * signal stack if it has none, see LibntSetThreadStack().
+ */
+#define LIBNT_EXCEPTIONS_ALL	0x1
+NTSTATUS NTAPI LibntEnableExceptions(ULONG Flags);
+NTSTATUS NTAPI LibntDisableExceptions(void);
+
+/*
+ * A function that is called for every exception, First before those that are
+ * there already or behind them. Returns EXCEPTION_CONTINUE_EXECUTION to have the
+ * access repeated (or what it made of ContextRecord), else
+ * EXCEPTION_CONTINUE_SEARCH. Add returns a handle, NULL without memory; Remove
+ * 0 if that is none.
+ */
+typedef int (NTAPI *PVECTORED_EXCEPTION_HANDLER)(EXCEPTION_POINTERS *ExceptionInfo);
+PVOID NTAPI RtlAddVectoredExceptionHandler(ULONG First, PVECTORED_EXCEPTION_HANDLER Handler);
+ULONG NTAPI RtlRemoveVectoredExceptionHandler(PVOID Handle);
+
+/*
+ * Structured handling:
+ *
+ *	LIBNT_TRY {
+ *		...
+ *	} LIBNT_EXCEPT(LibntExceptionCode() == STATUS_ACCESS_VIOLATION) {
+ *		...
+ *	} LIBNT_END_TRY
+ *
+ * The expression in LIBNT_EXCEPT is evaluated in the function, after what was
+ * called in the block has been abandoned: EXCEPTION_EXECUTE_HANDLER runs the
+ * second block, EXCEPTION_CONTINUE_SEARCH goes on to the next frame.
+ * EXCEPTION_CONTINUE_EXECUTION comes too late there and counts as unhandled. A
+ * filter that wants it is a function and stands before the block; it is called
+ * where the fault happened and may return any of the three:
+ *
+ *	LIBNT_TRY_FILTER(filter, argument) {
+ *		...
+ *	} LIBNT_EXCEPT(EXCEPTION_EXECUTE_HANDLER) {
+ *		...
+ *	} LIBNT_END_TRY
+ *
+ * Leave the first block by its end or by LIBNT_LEAVE (not from within a loop or
+ * switch inside of it), never by return, goto or longjmp. Local variables that
+ * it changes and that are used afterwards are volatile, as setjmp() wants it. In
+ * C++ no destructor runs for what an exception abandons.
+ */
+typedef int (NTAPI *LIBNT_FILTER)(EXCEPTION_POINTERS *ExceptionInfo, PVOID Argument);
+
+typedef struct _LIBNT_TRY_FRAME {
+	struct _LIBNT_TRY_FRAME *Previous;
+	LIBNT_FILTER Filter;
+	PVOID Argument;
+	EXCEPTION_POINTERS Pointers;
+	EXCEPTION_RECORD Record;
+	ULONG_PTR SignalInfo[128 / sizeof(ULONG_PTR)];
+	jmp_buf Jump;
+} LIBNT_TRY_FRAME;
+
+VOID NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argument);
+VOID NTAPI LibntTryPop(LIBNT_TRY_FRAME *Frame);
+int NTAPI LibntTryDecide(LIBNT_TRY_FRAME *Frame, int Verdict);
+
+#define LIBNT_TRY_FILTER(Filter, Argument)				\
+	{								\
+		LIBNT_TRY_FRAME libnt_try_frame;			\
+		LibntTryPush(&libnt_try_frame, (Filter), (Argument));	\
+		if (setjmp(libnt_try_frame.Jump) == 0) {		\
+			do
+#define LIBNT_TRY							\
+	LIBNT_TRY_FILTER((LIBNT_FILTER)0, (PVOID)0)
+#define LIBNT_EXCEPT(Verdict)						\
+			while (0);					\
+			LibntTryPop(&libnt_try_frame);			\
+		} else if (LibntTryDecide(&libnt_try_frame, (Verdict))) {
+#define LIBNT_END_TRY							\
+		}							\
+	}
+#define LIBNT_LEAVE	break
+
+/* In the expression of LIBNT_EXCEPT and in its block. */
+#define LibntExceptionCode()		((NTSTATUS)libnt_try_frame.Record.ExceptionCode)
+#define LibntExceptionInformation()	(&libnt_try_frame.Pointers)
 
 /* --- many at once ---------------------------------------------------------- */
 
@@ -740,7 +910,8 @@ HANDLE NTAPI LibntFdToHandle(int Fd);
 
 /*
  * Why this thread's last access was refused: STATUS_GUARD_PAGE_VIOLATION and
- * the page if it tripped a guard page since the last call, else
+ * the page if it tripped a guard page since the last call, or
+ * STATUS_STACK_OVERFLOW if that page was the last of its stack, else
  * STATUS_NOT_FOUND. For SIGSEGV handlers: async-signal-safe once any call of
  * this library has succeeded.
  */

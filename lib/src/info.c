@@ -54,9 +54,8 @@ NTSTATUS NTAPI LibntTakeFault(PVOID *PageAddress)
 	status = nt_request(NTVM_IOC_TAKE_FAULT, &req);
 	if (status != STATUS_SUCCESS)
 		return status;
-	if (req.out_kind != NTVM_FAULT_GUARD)
-		return STATUS_NOT_FOUND;
 	if (PageAddress)
 		*PageAddress = (PVOID)(uintptr_t)req.out_address;
-	return STATUS_GUARD_PAGE_VIOLATION;
+	return req.out_kind == NTVM_FAULT_STACK ? STATUS_STACK_OVERFLOW :
+						  STATUS_GUARD_PAGE_VIOLATION;
 }

@@ -50,6 +50,9 @@ int nt_handle_pid(int fd);
 	.size = sizeof(type),			\
 	.handle = nt_handle_decode(process)
 
+/* Give the calling thread an alternate signal stack, unless it has one. */
+NTSTATUS nt_altstack_set(void);
+
 static inline uint64_t nt_address(const volatile void *p)
 {
 	return (uintptr_t)p;

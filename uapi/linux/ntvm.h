@@ -418,12 +418,13 @@ struct ntvm_duplicate {
  * @flags: must be 0
  * @handle: must be NTVM_CURRENT_PROCESS
  * @status: out, SUCCESS (a guard page was hit, the record is consumed) or NOT_FOUND
- * @out_kind: out, NTVM_FAULT_GUARD
+ * @out_kind: out, NTVM_FAULT_GUARD or NTVM_FAULT_STACK
  * @reserved: 0
  * @out_address: out, the page of the access that tripped the guard
  *
- * The module remembers, per thread, the last guard page that the thread hit. A
- * SIGSEGV handler tells a guard hit from an access violation with it.
+ * The module remembers, per thread, the last guard page that the thread hit,
+ * until the thread asks or the module refuses an access of its for another
+ * reason. A SIGSEGV handler tells a guard hit from an access violation with it.
  */
 struct ntvm_take_fault {
 	__u32 size;
@@ -771,6 +772,19 @@ struct ntvm_io_status {
  * @top: SET in, GET out: first byte above the stack; 0: the thread has none
  * @bottom: SET in, GET out: first byte of its reservation
  * @limit: SET in, GET out: lowest byte in use, moves down as the stack grows
+ *
+ * Guard pages that the thread hits in [@bottom, @top) are not reported to it:
+ * the page loses its guard and the page below is committed with the same
+ * protection, and guarded. The lowest page is never committed; when the next
+ * guard page would be that one, or one of the @guarantee bytes above it, or
+ * when the commit limit is reached, the hit is NTVM_FAULT_STACK.
+ *
+ * All three addresses are multiples of the page size, @bottom < @top, @limit
+ * between them, @guarantee at most @top - @bottom. SET replaces what the thread
+ * had; @top 0 removes it, then the other fields must be 0 too. Unknown @op and
+ * other handles: EINVAL. Statuses in the order in which they win:
+ * INVALID_PARAMETER (values), the handle's, INSUFFICIENT_RESOURCES,
+ * INVALID_PARAMETER (not within one region).
  */
 struct ntvm_stack {
 	__u32 size;
