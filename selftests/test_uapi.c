@@ -201,6 +201,7 @@ static const struct kind kinds[] = {
 	{ "set_information", NTVM_IOC_SET_INFORMATION, sizeof(struct ntvm_set_information), 0, -1 },
 	{ "flush", NTVM_IOC_FLUSH, sizeof(struct ntvm_flush), NTVM_F_INDIRECT,
 	  offsetof(struct ntvm_flush, reserved) },
+	{ "stack", NTVM_IOC_STACK, sizeof(struct ntvm_stack), 0, -1 },
 };
 
 #define POISON	0xa5a5a5a5u

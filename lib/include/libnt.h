@@ -735,7 +735,7 @@ NTSTATUS NTAPI RtlCreateUserStack(SIZE_T CommittedStackSize, SIZE_T MaximumStack
 				  SIZE_T ReserveAlignment, PINITIAL_TEB InitialTeb);
 
 /* Release it; no thread may be using it. */
-VOID NTAPI RtlFreeUserStack(PVOID DeallocationStack);
+void NTAPI RtlFreeUserStack(PVOID DeallocationStack);
 
 /*
  * Tell the module which stack the calling thread runs on: it grows from then on,
@@ -857,8 +857,8 @@ typedef struct _LIBNT_TRY_FRAME {
 	jmp_buf Jump;
 } LIBNT_TRY_FRAME;
 
-VOID NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argument);
-VOID NTAPI LibntTryPop(LIBNT_TRY_FRAME *Frame);
+void NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argument);
+void NTAPI LibntTryPop(LIBNT_TRY_FRAME *Frame);
 int NTAPI LibntTryDecide(LIBNT_TRY_FRAME *Frame, int Verdict);
 
 #define LIBNT_TRY_FILTER(Filter, Argument)				\

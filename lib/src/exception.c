@@ -268,7 +268,7 @@ out:
 	errno = saved;
 }
 
-VOID NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argument)
+void NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argument)
 {
 	Frame->Previous = frames;
 	Frame->Filter = Filter;
@@ -278,7 +278,7 @@ VOID NTAPI LibntTryPush(LIBNT_TRY_FRAME *Frame, LIBNT_FILTER Filter, PVOID Argum
 	frames = Frame;
 }
 
-VOID NTAPI LibntTryPop(LIBNT_TRY_FRAME *Frame)
+void NTAPI LibntTryPop(LIBNT_TRY_FRAME *Frame)
 {
 	frames = Frame->Previous;
 }

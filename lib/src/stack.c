@@ -215,7 +215,7 @@ NTSTATUS NTAPI RtlCreateUserStack(SIZE_T CommittedStackSize, SIZE_T MaximumStack
 	return STATUS_SUCCESS;
 }
 
-VOID NTAPI RtlFreeUserStack(PVOID DeallocationStack)
+void NTAPI RtlFreeUserStack(PVOID DeallocationStack)
 {
 	PVOID base = DeallocationStack;
 	SIZE_T bytes = 0;

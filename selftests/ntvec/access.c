@@ -42,17 +42,19 @@ void access_init(void)
 static uint32_t fault_status(int sig, uint64_t first, uint64_t last)
 {
 	PVOID page = NULL;
+	NTSTATUS status;
 	uint64_t at;
 
 	if (sig == SIGBUS)
 		return (uint32_t)0xC0000006;	/* IN_PAGE_ERROR */
-	if (LibntTakeFault(&page) != STATUS_GUARD_PAGE_VIOLATION)
+	status = LibntTakeFault(&page);
+	if (status != STATUS_GUARD_PAGE_VIOLATION && status != STATUS_STACK_OVERFLOW)
 		return (uint32_t)STATUS_ACCESS_VIOLATION;
 	/* A record of some earlier access is no explanation of this one. */
 	at = (uintptr_t)page & ~(uint64_t)0xFFF;
 	if (at != (first & ~(uint64_t)0xFFF) && at != (last & ~(uint64_t)0xFFF))
 		return (uint32_t)STATUS_ACCESS_VIOLATION;
-	return (uint32_t)STATUS_GUARD_PAGE_VIOLATION;
+	return (uint32_t)status;
 }
 
 uint32_t access_read(uint64_t address, uint8_t *byte)

@@ -669,6 +669,31 @@ static bool op_kread_complete(const struct step *step, struct env *env, struct o
 	return true;
 }
 
+/* The stack of this thread, which runs all steps. */
+static bool op_setstack(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t base, limit, bottom;
+
+	if (!pos_number(step, 0, env, &base, out) || !pos_number(step, 1, env, &limit, out) ||
+	    !pos_number(step, 2, env, &bottom, out))
+		return false;
+	out->status = (uint32_t)LibntSetThreadStack((PVOID)(uintptr_t)base, (PVOID)(uintptr_t)limit,
+						    (PVOID)(uintptr_t)bottom, 0);
+	return true;
+}
+
+/* A store to each page from the first address down to the second. */
+static bool op_touchdown(const struct step *step, struct env *env, struct outcome *out)
+{
+	uint64_t from, to, at;
+
+	if (!pos_number(step, 0, env, &from, out) || !pos_number(step, 1, env, &to, out))
+		return false;
+	for (at = from; at >= to && !out->status; at -= 0x1000)
+		out->status = access_write(at, (uint8_t)(at >> 12));
+	return true;
+}
+
 /* There are no views yet: whatever is at the address, it is none. */
 static bool op_unmap(const struct step *step, struct env *env, struct outcome *out)
 {
@@ -1013,9 +1038,11 @@ const struct op ops[] = {
 			{ "limit", KIND_NUM, NULL },
 			{ "dealloc", KIND_NUM, NULL },
 		},
+		.run = op_setstack,
 	}, {
 		.name = "touchdown",
 		.pos = { { "from", KIND_NUM, NULL }, { "to", KIND_NUM, NULL } },
+		.run = op_touchdown,
 	}, {
 		.name = "kread_pending",
 		.pos = { { "buf", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },

@@ -28,6 +28,7 @@ static const struct {
 	{ "io",		true },
 	{ "low",	true },
 	{ "nocache",	true },
+	{ "stack",	true },
 	{ "watch",	true },
 	{ "win10",	true },
 	{ "xproc",	true },
