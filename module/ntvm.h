@@ -10,6 +10,7 @@
  *   ntvm_extent.lock      mutex. One change of an extent's page states at a
  *                         time, from the first look at them until the pages
  *                         that the change disowned are gone.
+ *                         Faults of growing stacks only try for it.
  *   ntvm_ledger.lock      mutex. The commit charge.
  *   mmap_lock             taken by vm_mmap() and vm_munmap(), and by the look
  *                         at foreign mappings; never held when the above are
