@@ -263,7 +263,7 @@ static void *mixed_thread(void *arg)
 
 TEST_F(guard, of_many_threads_and_system_calls_exactly_one_gets_it)
 {
-	struct crowd c = { .p = self->p, .rounds = 200 };
+	struct crowd c = { .p = self->p, .rounds = 60 };
 	pthread_t thread[4];
 	int i, bad = 0;
 
