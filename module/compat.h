@@ -62,6 +62,18 @@ ntvm_shmem_vm_ops(const struct file_operations *fops, struct file *file,
 	return fops->mmap(file, vma) ? NULL : vma->vm_ops;
 }
 
+/* 6.1: an argument for VMAs. 6.12, 7.3: gone. */
+static inline long ntvm_get_pages_remote(struct mm_struct *mm, unsigned long start,
+					 unsigned long nr, unsigned int flags,
+					 struct page **pages, int *locked)
+{
+#ifdef NTVM_HAVE_GUP_WITHOUT_VMAS
+	return get_user_pages_remote(mm, start, nr, flags, pages, locked);
+#else
+	return get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked);
+#endif
+}
+
 /* A copy of shmem's file_operations may have one mmap hook only. */
 static inline void ntvm_fops_clear_mmap(struct file_operations *fops)
 {

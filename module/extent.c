@@ -18,6 +18,7 @@ static void ntvm_extent_ctor(void *obj)
 	mutex_init(&x->lock);
 	init_rwsem(&x->fault_lock);
 	xa_init(&x->latched);
+	xa_init_flags(&x->locked, XA_FLAGS_ACCOUNT);
 }
 
 /**
@@ -76,6 +77,8 @@ void ntvm_extent_put(struct ntvm_extent *x)
 		return;
 	if (unlikely(x->traits & NTVM_TRAIT_WATCH))
 		ntvm_watch_exit(x);
+	if (unlikely(x->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE)))
+		ntvm_lock_forget(x, 0, ULONG_MAX);
 	ntvm_pages_destroy(&x->pages);
 	kmem_cache_free(ntvm_extent_cache, x);
 }

@@ -366,8 +366,13 @@ static void ntvm_vma_close(struct vm_area_struct *vma)
 	if (vma->vm_mm == p->mm) {
 		if (unlikely(READ_ONCE(x->policy)))
 			ntvm_vma_drop_policy(vma, x);
-		if (!ntvm_layout_ours(p))
+		if (!ntvm_layout_ours(p)) {
+			/* At the end of a process nobody is left who would want them locked. */
+			if (unlikely(x->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE)) &&
+			    !atomic_read(&p->mm->mm_users))
+				ntvm_lock_forget(x, 0, ULONG_MAX);
 			ntvm_process_poke(p);
+		}
 	}
 	ntvm_extent_put(x);
 	ntvm_process_put(p);

@@ -10,6 +10,8 @@
 /* What an extent's traits have to say about pages that are no longer committed. */
 static void ntvm_free_traits(struct ntvm_extent *x, unsigned long start, unsigned long end)
 {
+	if (x->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE))
+		ntvm_lock_drop(x, start, end);
 }
 
 /**

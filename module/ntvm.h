@@ -159,6 +159,7 @@ struct ntvm_process {
  * @shift: what turns page numbers of addresses into those of @file (invariant)
  * @latched: watched: the pages whose writes a decommit does not forget, a bitmap
  *	     for each leaf that has one (@lock)
+ * @locked: references on locked pages and on large ones, by page; see lock.c
  * @region: what it was reserved for
  *
  * A region and its extent are one to one until a part of the region is
@@ -180,6 +181,7 @@ struct ntvm_extent {
 	struct file *file;
 	struct xarray latched;
 	struct ntvm_region region;
+	struct xarray locked;
 };
 
 /* What makes an extent more than plain memory: free.c lets go of these first. */
@@ -187,6 +189,9 @@ struct ntvm_extent {
 #define NTVM_TRAIT_RESET	0x02	/* reset.c: contents may have been given up */
 #define NTVM_TRAIT_LOCKED	0x04	/* lock.c: pages may be locked in memory */
 #define NTVM_TRAIT_LARGE	0x08	/* large.c: large pages */
+
+/* Pages of a large page. */
+#define NTVM_LARGE_PAGES	(PMD_SIZE >> PAGE_SHIFT)
 
 /* Pages by which the shadow file is ahead of addresses; see shadow.c. */
 #define NTVM_SHADOW_SHIFT	1
@@ -537,6 +542,11 @@ void ntvm_watch_wrote(struct ntvm_extent *x, unsigned long page);
 int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigned long last);
 void ntvm_watch_latch(struct ntvm_extent *x, unsigned long first, unsigned long last);
 void ntvm_watch_exit(struct ntvm_extent *x);
+
+/* lock.c */
+bool ntvm_lock_held(struct ntvm_extent *x, unsigned long page);
+unsigned long ntvm_lock_forget(struct ntvm_extent *x, unsigned long first, unsigned long last);
+void ntvm_lock_drop(struct ntvm_extent *x, unsigned long start, unsigned long end);
 
 /* call.c */
 struct ntvm_call;

@@ -151,11 +151,14 @@ static void ntvm_process_drop_shadow(struct ntvm_process *p)
  */
 static void ntvm_process_give_up(struct ntvm_process *p)
 {
+	unsigned long locked = 0;
 	struct ntvm_region *r;
 
 	down_write(&p->lock);
 	while ((r = ntvm_regions_from(&p->regions, 0))) {
 		ntvm_regions_remove(&p->regions, r);
+		if (r->extent->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE))
+			locked += ntvm_lock_forget(r->extent, 0, ULONG_MAX);
 		ntvm_region_free(r);
 	}
 	ntvm_stack_exit(p);
@@ -163,6 +166,10 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 	ntvm_process_drop_shadow(p);
 	p->dead = true;
 	up_write(&p->lock);
+	if (locked && mmget_not_zero(p->mm)) {
+		account_locked_vm(p->mm, locked, false);
+		mmput(p->mm);
+	}
 }
 
 static void ntvm_process_release_work(struct work_struct *work)

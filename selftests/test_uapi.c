@@ -118,6 +118,12 @@ FIELD(ntvm_flush, reserved, 44);
 FIELD(ntvm_flush, out_information, 48);
 LENGTH(ntvm_flush, 56);
 LENGTH(ntvm_io_status, 16);
+HEADER(ntvm_lock);
+FIELD(ntvm_lock, base, 16);
+FIELD(ntvm_lock, len, 24);
+FIELD(ntvm_lock, op, 32);
+FIELD(ntvm_lock, map_type, 36);
+LENGTH(ntvm_lock, 40);
 /* The numbers carry no size. */
 _Static_assert(NTVM_IOC_GET_INFO == 0x4e90 && NTVM_IOC_ALLOCATE == 0x4e91 &&
 	       NTVM_IOC_FREE == 0x4e92 && NTVM_IOC_PROTECT == 0x4e93 &&
@@ -141,6 +147,7 @@ union request {
 	struct ntvm_copy copy;
 	struct ntvm_set_information set_information;
 	struct ntvm_flush flush;
+	struct ntvm_lock lock;
 	uint8_t bytes[8192];
 };
 
@@ -202,6 +209,7 @@ static const struct kind kinds[] = {
 	{ "flush", NTVM_IOC_FLUSH, sizeof(struct ntvm_flush), NTVM_F_INDIRECT,
 	  offsetof(struct ntvm_flush, reserved) },
 	{ "stack", NTVM_IOC_STACK, sizeof(struct ntvm_stack), 0, -1 },
+	{ "lock", NTVM_IOC_LOCK, sizeof(struct ntvm_lock), NTVM_F_INDIRECT, -1 },
 };
 
 #define POISON	0xa5a5a5a5u
@@ -233,6 +241,11 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 		self->r.query.address = (uintptr_t)self->p;
 		self->r.query.buffer = (uintptr_t)&self->answer;
 		self->r.query.length = sizeof(self->answer);
+		break;
+	case NTVM_IOC_LOCK:
+		self->r.lock.base = (uintptr_t)self->p;
+		self->r.lock.len = P;
+		self->r.lock.map_type = NTVM_LOCK_PROCESS;
 		break;
 	case NTVM_IOC_SET_CONTRACT:
 		self->r.contract.contract = NTVM_CONTRACT_WINDOWS;

@@ -632,6 +632,26 @@ NTSTATUS NTAPI NtResetWriteWatch(HANDLE ProcessHandle, PVOID BaseAddress, SIZE_T
 
 /* --- locked pages ---------------------------------------------------------- */
 
+/*
+ * Keep committed, accessible pages in memory, and let go of them again. Needs
+ * PROCESS_VM_OPERATION, and room below the caller's RLIMIT_MEMLOCK. Locks do not
+ * nest; they end with the commitment of their pages. Memory that these calls did
+ * not allocate can be locked in the caller's own process, by mlock(2).
+ * *BaseAddress	 in: an address of the range; out: rounded down to a page
+ * *RegionSize	 in: 1 or more; out: rounded up to whole pages
+ * MapType	 MAP_PROCESS, MAP_SYSTEM (needs CAP_IPC_LOCK) or both
+ */
+#ifndef MAP_PROCESS
+#define MAP_PROCESS	1
+#endif
+#ifndef MAP_SYSTEM
+#define MAP_SYSTEM	2
+#endif
+NTSTATUS NTAPI NtLockVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				   PSIZE_T RegionSize, ULONG MapType);
+NTSTATUS NTAPI NtUnlockVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
+				     PSIZE_T RegionSize, ULONG MapType);
+
 /* --- contents that may be given up ----------------------------------------- */
 
 /* --- other processes' memory ----------------------------------------------- */

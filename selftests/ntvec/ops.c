@@ -341,6 +341,32 @@ static bool protect_in(HANDLE process, const struct step *step, struct env *env,
 	return true;
 }
 
+static bool op_lock(const struct step *step, struct env *env, struct outcome *out)
+{
+	struct range r;
+
+	if (!range_load(&r, step, 0, 1, true, env, out))
+		return false;
+
+	out->status = (uint32_t)NtLockVirtualMemory(step_handle(step), r.base_p, r.size_p,
+						    MAP_PROCESS);
+	range_store(&r, out);
+	return true;
+}
+
+static bool op_unlock(const struct step *step, struct env *env, struct outcome *out)
+{
+	struct range r;
+
+	if (!range_load(&r, step, 0, 1, true, env, out))
+		return false;
+
+	out->status = (uint32_t)NtUnlockVirtualMemory(step_handle(step), r.base_p, r.size_p,
+						      MAP_PROCESS);
+	range_store(&r, out);
+	return true;
+}
+
 static bool op_prot(const struct step *step, struct env *env, struct outcome *out)
 {
 	return protect_in(step_handle(step), step, env, out);
@@ -966,11 +992,13 @@ const struct op ops[] = {
 		.pos = { { "base", KIND_ADDR, NULL }, { "size", KIND_ADDR, NULL } },
 		.args = { H, P_NULL },
 		.outs = { PLACED },
+		.run = op_lock,
 	}, {
 		.name = "unlock",
 		.pos = { { "base", KIND_ADDR, NULL }, { "size", KIND_ADDR, NULL } },
 		.args = { H, P_NULL },
 		.outs = { PLACED },
+		.run = op_unlock,
 	}, {
 		.name = "rdvm",
 		.pos = { { "remote", KIND_NUM, NULL }, { "size", KIND_NUM, NULL } },

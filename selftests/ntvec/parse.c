@@ -26,6 +26,7 @@ static const struct {
 	{ "32bit",	sizeof(void *) == 4 },
 	{ "image",	true },
 	{ "io",		true },
+	{ "lock",	true },
 	{ "low",	true },
 	{ "nocache",	true },
 	{ "stack",	true },
