@@ -129,7 +129,8 @@ static u32 ntvm_commit(struct ntvm_op *op)
 		status = NTVM_STATUS_ALREADY_COMMITTED;
 	} else if (!state) {	/* not a protection that private memory may have */
 		status = NTVM_STATUS_INVALID_PAGE_PROTECTION;
-	} else if (!r || op->range.end > r->end || (r->flags & NTVM_REGION_PLACEHOLDER)) {
+	} else if (!r || op->range.end > r->end || (r->flags & NTVM_REGION_PLACEHOLDER) ||
+		   (r->extent->traits & NTVM_TRAIT_LARGE)) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
 	} else {
 		status = ntvm_change(op, r, state, NTVM_CHANGE_COMMIT);
@@ -147,6 +148,8 @@ static u32 ntvm_commit(struct ntvm_op *op)
  */
 u32 ntvm_allocate(struct ntvm_op *op)
 {
+	if (unlikely(op->type & NTVM_ALLOC_LARGE_PAGES))
+		return ntvm_large_allocate(op);
 	if (op->type & ~NTVM_ALLOC_DONE)
 		return ntvm_rules_protect_private(op->protect) ?
 		       NTVM_STATUS_NOT_SUPPORTED : NTVM_STATUS_INVALID_PAGE_PROTECTION;

@@ -186,6 +186,16 @@ static __always_inline u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op 
 	return likely(!call->foreign) ? fn(op) : ntvm_call_run_foreign(op, fn);
 }
 
+u32 ntvm_large_run(struct ntvm_call *call, struct ntvm_op *op);	/* large.c */
+
+/* ntvm_allocate() for a request; large pages have to be paid by the caller. */
+static __always_inline u32 ntvm_call_allocate(struct ntvm_call *call, struct ntvm_op *op)
+{
+	if (unlikely(op->type & NTVM_ALLOC_LARGE_PAGES))
+		return ntvm_large_run(call, op);
+	return ntvm_call_run(call, op, ntvm_allocate);
+}
+
 /* Handlers of requests: 0 with the status set, or a negative errno. */
 int ntvm_ioc_allocate_ex(struct ntvm_call *call);	/* allocate_ex.c */
 int ntvm_ioc_query_class(struct ntvm_call *call);	/* query_class.c */

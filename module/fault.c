@@ -165,7 +165,8 @@ static vm_fault_t ntvm_fault(struct vm_fault *vmf)
 
 	if (unlikely(!allowed))
 		ret = ntvm_fault_refuse(vmf, x, state);
-	else if ((ret & VM_FAULT_LOCKED) && unlikely(PageCompound(vmf->page)))
+	else if ((ret & VM_FAULT_LOCKED) && unlikely(PageCompound(vmf->page)) &&
+		 !(x->traits & NTVM_TRAIT_LARGE))
 		ret = ntvm_fault_single(vmf);
 	ntvm_extent_put(x);
 	return ret;

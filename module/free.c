@@ -108,6 +108,12 @@ static u32 ntvm_free_check(struct ntvm_op *op, const struct ntvm_region *r)
 			return NTVM_STATUS_FREE_VM_NOT_AT_BASE;
 		range->end = r->end;
 	}
+	if (unlikely(r->extent->traits & NTVM_TRAIT_LARGE)) {
+		if (op->type & NTVM_FREE_DECOMMIT)
+			return NTVM_STATUS_MEMORY_NOT_ALLOCATED;
+		if (range->start != r->start || range->end != r->end)
+			return NTVM_STATUS_FREE_VM_NOT_AT_BASE;
+	}
 	return NTVM_STATUS_SUCCESS;
 }
 

@@ -151,13 +151,15 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	if (a->status)
 		return 0;
 	a->status = ntvm_rules_allocate_range(base, len, a->zero_bits, a->type, space, &op.range);
+	if (!a->status && unlikely(a->type & NTVM_ALLOC_LARGE_PAGES))
+		a->status = ntvm_rules_large_range(base, len, &op.range);
 	if (a->status)
 		return 0;
 	a->status = call->handle_status;
 	if (a->status)
 		return 0;
 	op.choose = !base;
-	a->status = ntvm_call_run(call, &op, ntvm_allocate);
+	a->status = ntvm_call_allocate(call, &op);
 	if (a->status)
 		return op.err;
 	written = ntvm_args_write(call, &a->base, &a->len, op.range.start,

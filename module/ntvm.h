@@ -100,6 +100,7 @@ struct ntvm_layout {
  * @regions: the allocations (@lock)
  * @shadow: tmpfs file that holds the contents; made by the first reserve and
  *	    given up when the mm is gone (@lock)
+ * @large: the same for large pages, made by the first of them (@lock)
  * @dead: the mm is gone and everything has been given up (@lock)
  * @contract: NTVM_CONTRACT_* (one word, read and written as such)
  * @ledger: commit charge
@@ -122,6 +123,7 @@ struct ntvm_process {
 	struct rw_semaphore lock;
 	struct ntvm_regions regions;
 	struct file *shadow;
+	struct file *large;
 	bool dead;
 	u32 contract;
 	struct ntvm_ledger ledger;
@@ -191,7 +193,7 @@ struct ntvm_extent {
 #define NTVM_TRAIT_LARGE	0x08	/* large.c: large pages */
 
 /* Pages of a large page. */
-#define NTVM_LARGE_PAGES	(PMD_SIZE >> PAGE_SHIFT)
+#define NTVM_LARGE_PAGES	(NTVM_LARGE_BYTES >> PAGE_SHIFT)
 
 /* Pages by which the shadow file is ahead of addresses; see shadow.c. */
 #define NTVM_SHADOW_SHIFT	1
@@ -334,6 +336,7 @@ void ntvm_extent_exit(void);
 
 /* shadow.c */
 struct file *ntvm_shadow_create(struct ntvm_process *p);
+struct file *ntvm_shadow_create_large(struct ntvm_process *p);
 void ntvm_shadow_punch(struct ntvm_extent *x, unsigned long start, unsigned long end);
 bool ntvm_shadow_resident(struct ntvm_extent *x, unsigned long start, unsigned long end);
 struct file *ntvm_tmpfs_file(const char *name);
@@ -414,6 +417,7 @@ unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
  * @contract: NTVM_CONTRACT_*
  * @choose: allocate: the caller gave no base
  * @apart: replace: with a VMA of its own
+ * @charged: allocate, large pages: they are in locked_vm already
  * @whole: free: the caller gave size 0
  * @offset: free: what rounding took from the caller's base
  * @old: out, protect: what the first page had
@@ -427,6 +431,7 @@ struct ntvm_op {
 	u32 contract;
 	bool choose;
 	bool apart;
+	bool charged;
 	bool whole;
 	u32 offset;
 	u32 old;
@@ -547,6 +552,10 @@ void ntvm_watch_exit(struct ntvm_extent *x);
 bool ntvm_lock_held(struct ntvm_extent *x, unsigned long page);
 unsigned long ntvm_lock_forget(struct ntvm_extent *x, unsigned long first, unsigned long last);
 void ntvm_lock_drop(struct ntvm_extent *x, unsigned long start, unsigned long end);
+
+/* large.c */
+u32 ntvm_large_allocate(struct ntvm_op *op);
+u32 ntvm_large_protect_check(const struct ntvm_op *op);
 
 /* call.c */
 struct ntvm_call;

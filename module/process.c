@@ -140,9 +140,12 @@ void ntvm_process_put(struct ntvm_process *p)
 static void ntvm_process_drop_shadow(struct ntvm_process *p)
 {
 	struct file *shadow = xchg(&p->shadow, NULL);
+	struct file *large = xchg(&p->large, NULL);
 
 	if (shadow)
 		fput(shadow);
+	if (large)
+		fput(large);
 }
 
 /*

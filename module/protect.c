@@ -44,6 +44,9 @@ u32 ntvm_protect(struct ntvm_op *op)
 		return status;
 	if (!r || op->range.end > r->end) {
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
+	} else if (unlikely(r->extent->traits & NTVM_TRAIT_LARGE) &&
+		   ntvm_large_protect_check(op)) {
+		status = ntvm_large_protect_check(op);
 	} else {
 		status = ntvm_change(op, r, state, NTVM_CHANGE_PROTECT);
 		op->old |= r->protect & NTVM_PAGE_ATTRIBUTES;

@@ -153,7 +153,8 @@ static u32 ntvm_rules_allocate_combination(u32 type)
 	if ((type & NTVM_ALLOC_RESETS) && !is_power_of_2(type))
 		return NTVM_STATUS_INVALID_PARAMETER_5;
 	if (type & NTVM_ALLOC_LARGE_PAGES) {
-		if (!(type & NTVM_ALLOC_COMMIT) ||
+		/* All at once: there is nothing to commit later. */
+		if (!(type & NTVM_ALLOC_COMMIT) || !(type & NTVM_ALLOC_RESERVE) ||
 		    (type & (NTVM_ALLOC_PHYSICAL | NTVM_ALLOC_WRITE_WATCH)))
 			return NTVM_STATUS_INVALID_PARAMETER_5;
 	}
@@ -403,6 +404,29 @@ u32 ntvm_rules_requirements(const struct ntvm_requirements *req, u64 base,
 		range->lowest = req->lowest;
 	if (req->alignment)
 		range->align = req->alignment;
+	return NTVM_STATUS_SUCCESS;
+}
+
+/**
+ * ntvm_rules_large_range - the same for large pages, after the general checks
+ * @base: as of ntvm_rules_allocate_range()
+ * @len: as of ntvm_rules_allocate_range()
+ * @range: passed that; learns the alignment
+ *
+ * Nothing is rounded: base and size are multiples of a large page.
+ *
+ * Context: Any.
+ * Return: NTVM_STATUS_SUCCESS, INVALID_PARAMETER_2 (@base) or
+ * INVALID_PARAMETER_4 (@len).
+ */
+u32 ntvm_rules_large_range(u64 base, u64 len, struct ntvm_range *range)
+{
+	if (base & (NTVM_LARGE_BYTES - 1))
+		return NTVM_STATUS_INVALID_PARAMETER_2;
+	if (len & (NTVM_LARGE_BYTES - 1))
+		return NTVM_STATUS_INVALID_PARAMETER_4;
+	if (range->align < NTVM_LARGE_BYTES)
+		range->align = NTVM_LARGE_BYTES;
 	return NTVM_STATUS_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 #include "pure.h"
 
 #define NTVM_GRANULARITY	0x10000ul
+#define NTVM_LARGE_BYTES	0x200000ul
 
 /**
  * struct ntvm_space - the address space that arguments are judged against
@@ -69,6 +70,7 @@ u32 ntvm_rules_parameters(const struct ntvm_parameter *params, u32 count,
 			  struct ntvm_extended *out);
 u32 ntvm_rules_requirements(const struct ntvm_requirements *req, u64 base,
 			    const struct ntvm_space *space, struct ntvm_range *range);
+u32 ntvm_rules_large_range(u64 base, u64 len, struct ntvm_range *range);
 u32 ntvm_rules_free_type(u32 type);
 u32 ntvm_rules_free_range(u64 base, u64 len, u32 type, u32 contract,
 			  const struct ntvm_space *space, struct ntvm_range *out);

@@ -26,8 +26,18 @@
 #include "ntvm.h"
 
 static struct vfsmount *ntvm_mnt;
+static struct vfsmount *ntvm_mnt_large;	/* NULL: there are no large pages */
 static const struct file_operations *ntvm_shmem_fops;
 static struct file_operations ntvm_shadow_fops;
+
+static struct file *ntvm_tmpfs_file_on(struct vfsmount *mnt, const char *name)
+{
+	struct file *file = ntvm_shmem_file(mnt, name);
+
+	if (!IS_ERR(file))
+		file_inode(file)->i_flags |= S_PRIVATE;
+	return file;
+}
 
 /**
  * ntvm_tmpfs_file - make an unlinked file on the module's own mount
@@ -41,11 +51,7 @@ static struct file_operations ntvm_shadow_fops;
  */
 struct file *ntvm_tmpfs_file(const char *name)
 {
-	struct file *file = ntvm_shmem_file(ntvm_mnt, name);
-
-	if (!IS_ERR(file))
-		file_inode(file)->i_flags |= S_PRIVATE;
-	return file;
+	return ntvm_tmpfs_file_on(ntvm_mnt, name);
 }
 
 static void ntvm_shadow_size(struct inode *inode, loff_t size)
@@ -69,6 +75,7 @@ static int ntvm_shadow_release(struct inode *inode, struct file *file)
 static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct ntvm_process *p = file->private_data;
+	unsigned long flags = VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
 	const struct vm_operations_struct *ops;
 
 	if (!ntvm_layout_ours(p))
@@ -83,8 +90,12 @@ static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 	/* The READ_IMPLIES_EXEC personality means memory without NX, not NT's. */
 	if (p->layout.kind == NTVM_KIND_PLAIN && (vma->vm_flags & VM_EXEC))
 		ntvm_vma_flags_clear(vma, VM_EXEC);
-	ntvm_vma_flags_set(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP |
-				VM_MIXEDMAP | VM_NOHUGEPAGE);
+	/* Large pages: worth compacting for, and mapped by one entry each. */
+	if (unlikely(p->layout.extent->traits & NTVM_TRAIT_LARGE))
+		flags |= VM_HUGEPAGE;
+	else
+		flags |= VM_MIXEDMAP | VM_NOHUGEPAGE;
+	ntvm_vma_flags_set(vma, flags);
 	ntvm_fault_install(vma, p->layout.extent);
 	return 0;
 }
@@ -117,16 +128,9 @@ static const struct file_operations ntvm_shadow_no_fops = {
 	.open = ntvm_shadow_no_open,
 };
 
-/**
- * ntvm_shadow_create - make the shadow file of a process
- * @p: the process
- *
- * Context: process context, may sleep.
- * Return: the file, or an ERR_PTR.
- */
-struct file *ntvm_shadow_create(struct ntvm_process *p)
+static struct file *ntvm_shadow_create_on(struct vfsmount *mnt, struct ntvm_process *p)
 {
-	struct file *file = ntvm_tmpfs_file("ntvm");
+	struct file *file = ntvm_tmpfs_file_on(mnt, "ntvm");
 
 	if (IS_ERR(file))
 		return file;
@@ -137,6 +141,33 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
 	__module_get(THIS_MODULE);
 	file->f_op = &ntvm_shadow_fops;
 	return file;
+}
+
+/**
+ * ntvm_shadow_create - make the shadow file of a process
+ * @p: the process
+ *
+ * Context: process context, may sleep.
+ * Return: the file, or an ERR_PTR.
+ */
+struct file *ntvm_shadow_create(struct ntvm_process *p)
+{
+	return ntvm_shadow_create_on(ntvm_mnt, p);
+}
+
+/**
+ * ntvm_shadow_create_large - make the shadow file of a process's large pages
+ * @p: the process
+ *
+ * Its offsets are the addresses themselves, and tmpfs makes it of large pages
+ * wherever it can.
+ *
+ * Context: process context, may sleep.
+ * Return: the file, or an ERR_PTR.
+ */
+struct file *ntvm_shadow_create_large(struct ntvm_process *p)
+{
+	return ntvm_mnt_large ? ntvm_shadow_create_on(ntvm_mnt_large, p) : ERR_PTR(-ENODEV);
 }
 
 /**
@@ -200,6 +231,7 @@ int ntvm_shadow_init(void)
 {
 	struct file_system_type *type = get_fs_type("tmpfs");
 	char options[] = "huge=never";
+	char large_options[] = "huge=always";
 	struct file *probe;
 
 	if (!type)
@@ -222,6 +254,11 @@ int ntvm_shadow_init(void)
 	ntvm_shadow_fops.get_unmapped_area = ntvm_shadow_get_unmapped_area;
 	ntvm_shadow_fops.release = ntvm_shadow_release;
 	fput(probe);
+
+	/* Not every machine and kernel has large pages. */
+	ntvm_mnt_large = vfs_kern_mount(type, SB_KERNMOUNT, "ntvm", large_options);
+	if (IS_ERR(ntvm_mnt_large))
+		ntvm_mnt_large = NULL;
 	return 0;
 }
 
@@ -230,5 +267,7 @@ int ntvm_shadow_init(void)
  */
 void ntvm_shadow_exit(void)
 {
+	if (ntvm_mnt_large)
+		kern_unmount(ntvm_mnt_large);
 	kern_unmount(ntvm_mnt);
 }

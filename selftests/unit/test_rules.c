@@ -161,7 +161,7 @@ TEST(allocate_type_rows)
 		{ "valid", UNDO, RW, OK },
 		{ "valid", RESERVE | WATCH, RW, OK }, { "valid", RESERVE | COMMIT | WATCH, RW, OK },
 		{ "valid", RESERVE | PHYS, RW, OK }, { "valid", RESERVE | PHYS | TOP, RW, OK },
-		{ "valid", RESERVE | COMMIT | LARGE, RW, OK }, { "valid", COMMIT | LARGE, RW, OK },
+		{ "valid", RESERVE | COMMIT | LARGE, RW, OK }, { "5", COMMIT | LARGE, RW, IP5 },
 		{ "2", ~0u, RW, IP5 }, { "2", RESERVE | 0x40000000, RW, IP5 },
 		{ "2", RESERVE | 1, RW, IP5 }, { "2", COMMIT | 0x10000, RW, IP5 },
 		{ "2", COMMIT | 0x8000, RW, IP5 }, { "2", RESERVE | REPL | 1, RW, IP5 },
