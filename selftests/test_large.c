@@ -624,8 +624,8 @@ TEST(exit_gives_everything_back)
 TEST(a_fork_child_does_not_have_them)
 {
 	uint8_t *p = large(L, PAGE_READWRITE);
+	int status, signo;
 	pid_t pid;
-	int status;
 
 	ASSERT_NE(NULL, p);
 	memset(p, 1, L);
@@ -634,10 +634,11 @@ TEST(a_fork_child_does_not_have_them)
 		_exit(probe_read(p).signo == SIGSEGV && !locked() ? 0 : 1);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
-	EXPECT_EQ(0, madvise(p, L, MADV_DOFORK));
+	/* Where the kernel can be talked into it, the copy is of no use. */
+	signo = madvise(p, L, MADV_DOFORK) ? SIGSEGV : SIGBUS;
 	pid = fork();
 	if (!pid)
-		_exit(probe_read(p).signo == SIGBUS ? 0 : 1);
+		_exit(probe_read(p).signo == signo ? 0 : 1);
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	EXPECT_READ(p, 1);
