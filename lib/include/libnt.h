@@ -647,6 +647,8 @@ NTSTATUS NTAPI NtResetWriteWatch(HANDLE ProcessHandle, PVOID BaseAddress, SIZE_T
 #ifndef MAP_SYSTEM
 #define MAP_SYSTEM	2
 #endif
+/* Bytes of a large page (MEM_LARGE_PAGES): its sizes and bases are multiples of it. */
+#define LIBNT_LARGE_PAGE_MINIMUM	0x200000
 NTSTATUS NTAPI NtLockVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 				   PSIZE_T RegionSize, ULONG MapType);
 NTSTATUS NTAPI NtUnlockVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,

@@ -312,6 +312,30 @@ TEST(zero_bits_limit_the_choice)
 	EXPECT_EQ(SPACE_END, out.limit);
 }
 
+TEST(large_range_rows)
+{
+	static const struct {
+		u64 base, len;
+		u32 status;
+	} rows[] = {
+		{ 0, 0x200000, OK }, { 0x200000, 0x400000, OK }, { 0x40000000, 0x200000, OK },
+		{ 1, 0x200000, NTVM_STATUS_INVALID_PARAMETER_2 },
+		{ 0x210000, 0x200000, NTVM_STATUS_INVALID_PARAMETER_2 },
+		{ 0x100000, 0x100000, NTVM_STATUS_INVALID_PARAMETER_2 },
+		{ 0, 1, NTVM_STATUS_INVALID_PARAMETER_4 },
+		{ 0, 0x1ff000, NTVM_STATUS_INVALID_PARAMETER_4 },
+		{ 0x200000, 0x201000, NTVM_STATUS_INVALID_PARAMETER_4 },
+	};
+	struct ntvm_range out;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		out.align = 0;
+		EXPECT_EQ(rows[i].status, ntvm_rules_large_range(rows[i].base, rows[i].len, &out));
+		EXPECT_EQ(rows[i].status == OK ? 0x200000 : 0, out.align);
+	}
+}
+
 TEST(free_type_rows)
 {
 	u32 bit, type;

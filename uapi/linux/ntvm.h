@@ -567,6 +567,14 @@ struct ntvm_watch {
  * @len: in/out, bytes
  * @op: NTVM_LOCK_LOCK or NTVM_LOCK_UNLOCK
  * @map_type: NTVM_LOCK_PROCESS, NTVM_LOCK_SYSTEM or both
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER (map_type),
+ * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER (base, len), the handle's
+ * statuses, PRIVILEGE_NOT_HELD (SYSTEM without CAP_IPC_LOCK),
+ * MEMORY_NOT_ALLOCATED (no page of the range is ntvm's); to lock:
+ * ACCESS_VIOLATION, GUARD_PAGE_VIOLATION (the guard is consumed), WAS_LOCKED
+ * (all of them: a success), WORKING_SET_QUOTA (the caller's RLIMIT_MEMLOCK),
+ * NO_MEMORY, INSUFFICIENT_RESOURCES, IN_PAGE_ERROR; to unlock: NOT_LOCKED.
  */
 struct ntvm_lock {
 	__u32 size;
