@@ -596,10 +596,10 @@ static int64_t free_memory(void)
 
 static int locks_much_and_dies(int sock, void *arg)
 {
-	uint8_t *p = reserve_commit(32 * MIB, PAGE_READWRITE);
+	uint8_t *p = reserve_commit(16 * MIB, PAGE_READWRITE);
 
 	(void)sock;
-	if (!p || lock(p, 32 * MIB) != STATUS_SUCCESS)
+	if (!p || lock(p, 16 * MIB) != STATUS_SUCCESS)
 		return 1;
 	if (arg)
 		raise(SIGKILL);
@@ -612,7 +612,7 @@ TEST(exit_gives_locked_memory_back)
 	struct child c;
 	int i;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < 2; i++) {
 		before = free_memory();
 		ASSERT_TRUE(child_start(&c, locks_much_and_dies, (void *)(long)(i & 1)));
 		EXPECT_EQ(i & 1 ? 128 + SIGKILL : 0, child_wait(&c));
