@@ -46,8 +46,7 @@ static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned 
 	if (!ntvm_state_committed(old))
 		return;
 	survey->committed += pages;
-	if ((ntvm_state_readable(old) && !ntvm_state_readable(state)) ||
-	    (ntvm_state_writable(old) && !ntvm_state_writable(state)))
+	if (ntvm_state_narrows(old, state))
 		survey->narrows = true;
 	if (ntvm_state_kind(old) != NTVM_KIND_PLAIN)
 		survey->executable = true;

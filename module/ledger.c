@@ -206,6 +206,30 @@ bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages)
 }
 
 /**
+ * ntvm_ledger_stock - have credit for commits that are about to come
+ * @l: the ledger
+ * @pages: how many pages they may take
+ *
+ * Saves size changes and promises nothing: each commit is charged by itself.
+ *
+ * Context: process context, may sleep; not under the mmap_lock.
+ */
+void ntvm_ledger_stock(struct ntvm_ledger *l, unsigned long pages)
+{
+	unsigned long more = pages + NTVM_LEDGER_CHUNK;
+
+	if (atomic_long_read(&l->credit) >= (long)pages)
+		return;
+	mutex_lock(&l->lock);
+	if (atomic_long_read(&l->credit) < (long)pages &&
+	    !ntvm_ledger_resize(l, l->charged + more)) {
+		atomic_long_add(more, &l->credit);
+		ntvm_ledger_trim_later(l);
+	}
+	mutex_unlock(&l->lock);
+}
+
+/**
  * ntvm_ledger_uncharge - give back the charge of decommitted pages
  * @l: the ledger
  * @pages: how many

@@ -248,6 +248,13 @@ static inline bool ntvm_state_writable(u8 state)
 	       !(state & NTVM_STATE_BARRED);
 }
 
+/* Does the change from @old to @state take away a right? */
+static inline bool ntvm_state_narrows(u8 old, u8 state)
+{
+	return (ntvm_state_readable(old) && !ntvm_state_readable(state)) ||
+	       (ntvm_state_writable(old) && !ntvm_state_writable(state));
+}
+
 /* process.c */
 struct ntvm_process *ntvm_process_open(void);
 struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
@@ -403,6 +410,7 @@ int ntvm_ledger_init(struct ntvm_ledger *l);
 void ntvm_ledger_exit(struct ntvm_ledger *l);
 bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
 bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages);
+void ntvm_ledger_stock(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
 unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
 

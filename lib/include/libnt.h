@@ -906,6 +906,50 @@ int NTAPI LibntTryDecide(LIBNT_TRY_FRAME *Frame, int Verdict);
 
 /* --- many at once ---------------------------------------------------------- */
 
+#ifdef __GNUC__
+__extension__
+#endif
+typedef unsigned long long libnt_u64;
+
+/*
+ * One operation of a batch. The same in 32-bit and 64-bit programs.
+ * Operation	LIBNT_REQUEST_*
+ * Status	out: what the call by itself would have returned; STATUS_PENDING if
+ *		the batch ended before this operation was begun
+ * BaseAddress	in/out, as *BaseAddress of the call by itself
+ * RegionSize	in/out, as *RegionSize
+ * Protect	COMMIT and PROTECT: PAGE_*; DECOMMIT: 0
+ * OldProtect	out, PROTECT: as *OldProtect
+ */
+typedef struct _LIBNT_REQUEST {
+	ULONG Operation;
+	NTSTATUS Status;
+#ifdef __GNUC__
+	libnt_u64 BaseAddress __attribute__((__aligned__(8)));
+	libnt_u64 RegionSize __attribute__((__aligned__(8)));
+#else
+	libnt_u64 BaseAddress;
+	libnt_u64 RegionSize;
+#endif
+	ULONG Protect;
+	ULONG OldProtect;
+} LIBNT_REQUEST;
+
+#define LIBNT_REQUEST_COMMIT	0	/* NtAllocateVirtualMemory, MEM_COMMIT, never reserves */
+#define LIBNT_REQUEST_DECOMMIT	1	/* NtFreeVirtualMemory, MEM_DECOMMIT */
+#define LIBNT_REQUEST_PROTECT	2	/* NtProtectVirtualMemory */
+#define LIBNT_REQUEST_MAX	65536
+#define LIBNT_BATCH_STOP	0x1	/* end after the first that fails */
+
+/*
+ * Carry out up to LIBNT_REQUEST_MAX operations, in order, at a fraction of the
+ * cost of as many calls. Needs PROCESS_VM_OPERATION. STATUS_SUCCESS says that the
+ * array was processed; each operation has its own Status. *Done, unless Done is
+ * NULL, receives how many were carried out, the failed ones included.
+ */
+NTSTATUS NTAPI LibntVirtualMemoryBatch(HANDLE ProcessHandle, LIBNT_REQUEST *Requests,
+				       ULONG Count, ULONG Flags, PULONG Done);
+
 /* --- limits and jobs ------------------------------------------------------- */
 
 /* --- what Linux adds ------------------------------------------------------------ */

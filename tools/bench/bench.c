@@ -720,6 +720,81 @@ static void watch(void)
 	watch_first_touch();
 }
 
+/*
+ * One request for many pages beside one call for each, on every other page. The
+ * numbers are per page; the requests are filled in between two batches.
+ */
+#define VECTOR		1000
+
+static void vector_fill(LIBNT_REQUEST *r, char *base, ULONG operation, ULONG protect)
+{
+	int i;
+
+	for (i = 0; i < VECTOR; i++)
+		r[i] = (LIBNT_REQUEST){
+			.Operation = operation,
+			.BaseAddress = (uintptr_t)base + i * 2 * PAGE,
+			.RegionSize = PAGE,
+			.Protect = protect,
+		};
+}
+
+static inline void vector_run(LIBNT_REQUEST *r)
+{
+	ULONG done = 0;
+	NTSTATUS status = LibntVirtualMemoryBatch(NtCurrentProcess(), r, VECTOR, 0, &done);
+
+	if (__builtin_expect(status || done != VECTOR, 0))
+		nt_failed("batch", status);
+}
+
+static void vector_check(const LIBNT_REQUEST *r)
+{
+	int i;
+
+	for (i = 0; i < VECTOR; i++)
+		if (r[i].Status)
+			nt_failed("an operation of a batch", r[i].Status);
+}
+
+static void vector(void)
+{
+	static struct series one[3], many[3];
+	static LIBNT_REQUEST r[VECTOR];
+	static const struct {
+		ULONG operation, protect;
+		const char *name;
+	} kinds[3] = {
+		{ LIBNT_REQUEST_COMMIT, PAGE_READWRITE, "commit: one request | 1,000 calls" },
+		{ LIBNT_REQUEST_PROTECT, PAGE_READONLY, "protect" },
+		{ LIBNT_REQUEST_DECOMMIT, 0, "decommit" },
+	};
+	size_t len = VECTOR * 2 * PAGE;
+	int batch, k, i, once;
+
+	for (batch = -1; batch < b.batches / 2; batch++) {
+		char *n = nt_reserve(len, MEM_RESERVE), *v = nt_reserve(len, MEM_RESERVE);
+
+		MEASURE(&one[0], i, VECTOR, nt_alloc(n + i * 2 * PAGE, PAGE, MEM_COMMIT));
+		MEASURE(&one[1], i, VECTOR, nt_protect(n + i * 2 * PAGE, PAGE, PAGE_READONLY));
+		MEASURE(&one[2], i, VECTOR, nt_free(n + i * 2 * PAGE, PAGE, MEM_DECOMMIT));
+		for (k = 0; k < 3; k++) {
+			vector_fill(r, v, kinds[k].operation, kinds[k].protect);
+			MEASURE(&many[k], once, 1, vector_run(r));
+			vector_check(r);
+			many[k].v[many[k].n - 1] /= VECTOR;
+		}
+		nt_free(n, 0, MEM_RELEASE);
+		nt_free(v, 0, MEM_RELEASE);
+		if (batch < 0)
+			for (k = 0; k < 3; k++)
+				one[k].n = many[k].n = 0;
+	}
+	heading("1,000 pages, every other one, in one request; per page, against single calls");
+	for (k = 0; k < 3; k++)
+		compare(kinds[k].name, median(&one[k]), median(&many[k]), 0.35);
+}
+
 /* Where each way ends, rather than what it costs. */
 static void wall(void)
 {
@@ -821,6 +896,7 @@ int main(int argc, char **argv)
 		protect();
 		decommit_touched();
 		commit_big();
+		vector();
 	}
 	watch();
 	if (!b.only_watch)

@@ -814,11 +814,13 @@ struct ntvm_stack {
 /**
  * struct ntvm_vector_entry - one of many operations
  * @op: NTVM_VECTOR_COMMIT, _DECOMMIT or _PROTECT
- * @status: out; NTVM_STATUS_PENDING if it was not begun
+ * @status: out, what the single request would have answered; INVALID_PARAMETER
+ *	    for an unknown @op or a DECOMMIT with a @protect, INVALID_PARAMETER_2
+ *	    for a COMMIT at 0, which would reserve; PENDING if it was not begun
  * @base: in/out, as in the single request
- * @len: in/out
- * @protect: COMMIT, PROTECT: NTVM_PAGE_*; else 0
- * @out_old: out, PROTECT: protection of the first page before
+ * @len: in/out, as in the single request
+ * @protect: COMMIT, PROTECT: NTVM_PAGE_*; DECOMMIT: 0
+ * @out_old: out, PROTECT: as in the single request; else left alone
  */
 struct ntvm_vector_entry {
 	__u32 op;
@@ -839,12 +841,25 @@ struct ntvm_vector_entry {
  * @size: see struct ntvm_header
  * @flags: must be 0
  * @handle: needs NTVM_ACCESS_VM_OPERATION
- * @status: out
+ * @status: out, of the request, not of its entries
  * @entries: address of an array of struct ntvm_vector_entry
  * @count: its entries, at most NTVM_VECTOR_MAX
  * @vector_flags: 0 or NTVM_VECTOR_STOP, end after the first that fails
  * @reserved: 0
  * @out_done: out, entries that were carried out, the failed ones included
+ *
+ * Each entry is carried out by itself, after all before it; another thread may
+ * come in between. SUCCESS: the array was processed, to its end or to the first
+ * failure. Other statuses, in the order in which they win: INVALID_PARAMETER
+ * (flags, count), ACCESS_VIOLATION, the handle's statuses, with nothing done;
+ * INSUFFICIENT_RESOURCES comes after the address of the array is checked.
+ *
+ * An array that cannot be read and written to its end is carried out as far as
+ * it can be; then ACCESS_VIOLATION, and @out_done says how far. So it is if it
+ * turns unwritable meanwhile, with the statuses of the last entries lost. A
+ * caller that is killed meanwhile leaves PENDING and @out_done behind, for whom
+ * it shares that memory with. If @out_done is neither 0 nor @count, the statuses
+ * behind it are set to PENDING.
  */
 struct ntvm_vector {
 	__u32 size;
