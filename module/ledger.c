@@ -11,9 +11,14 @@
  * what is committed, exactly.
  *
  * The credit, what is charged and not committed, is an atomic: commits that it
- * covers, and decommits that do not let it grow much, touch nothing else. All
- * else takes ntvm_ledger.lock, and below it the file's i_rwsem. May not be
- * called under the mmap_lock.
+ * covers, and decommits that do not let it grow much, touch nothing else but the
+ * count of what is committed. All else takes ntvm_ledger.lock, and below it the
+ * file's i_rwsem. May not be called under the mmap_lock.
+ *
+ * Limits are looked at only where the charge grows, ntvm_ledger_grow(). A process
+ * with a limit of its own, or in a job, is therefore charged to the page, always:
+ * nothing ahead, and what it decommits is given back at once. What is charged
+ * then is what is committed, or, for an instant, more: so the limits hold.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -71,9 +76,13 @@ static void ntvm_ledger_shrink(struct ntvm_ledger *l)
 
 	lockdep_assert_held(&l->lock);
 	free = atomic_long_xchg(&l->credit, 0);
+	if (!free)
+		return;
 	/* A shrink that fails leaves it, and the next one settles it. */
-	if (free && ntvm_ledger_resize(l, l->charged - free))
+	if (ntvm_ledger_resize(l, l->charged - free))
 		atomic_long_add(free, &l->credit);
+	else if (l->job)
+		ntvm_job_uncharge(l->job, free);
 }
 
 static void ntvm_ledger_trim(struct work_struct *work)
@@ -104,6 +113,8 @@ int ntvm_ledger_init(struct ntvm_ledger *l)
 	if (IS_ERR(l->file))
 		return PTR_ERR(l->file);
 	mutex_init(&l->lock);
+	l->most = NTVM_LEDGER_MOST;
+	INIT_LIST_HEAD(&l->in_job);
 	INIT_DELAYED_WORK(&l->trim, ntvm_ledger_trim);
 	return 0;
 }
@@ -124,39 +135,79 @@ void ntvm_ledger_exit(struct ntvm_ledger *l)
  * ntvm_ledger_committed - what is committed
  * @l: the ledger
  *
- * Context: process context, may sleep.
+ * Context: any.
  * Return: pages.
  */
-unsigned long ntvm_ledger_committed(struct ntvm_ledger *l)
+unsigned long ntvm_ledger_committed(const struct ntvm_ledger *l)
 {
-	unsigned long committed;
+	return atomic_long_read(&l->committed);
+}
 
-	mutex_lock(&l->lock);
-	committed = l->charged - atomic_long_read(&l->credit);
-	mutex_unlock(&l->lock);
-	return committed;
+/**
+ * ntvm_ledger_peak - the most that was ever committed
+ * @l: the ledger
+ *
+ * Context: any.
+ * Return: pages.
+ */
+unsigned long ntvm_ledger_peak(const struct ntvm_ledger *l)
+{
+	/* A commit that is just being counted is in the one and not yet in the other. */
+	return max(atomic_long_read(&l->committed), atomic_long_read(&l->peak));
+}
+
+/*
+ * Count pages as committed: the last step of every charge, when their credit is
+ * taken. Uncharging begins with the opposite. So the count never exceeds the
+ * charge.
+ */
+static inline void ntvm_ledger_count(struct ntvm_ledger *l, unsigned long pages)
+{
+	long now = atomic_long_add_return(pages, &l->committed);
+	long peak = atomic_long_read(&l->peak);
+
+	while (now > peak && !atomic_long_try_cmpxchg(&l->peak, &peak, now))
+		;
+}
+
+/* Charge more, if the limits of the process and of its job let it. */
+static int ntvm_ledger_extend(struct ntvm_ledger *l, unsigned long pages)
+{
+	int err;
+
+	lockdep_assert_held(&l->lock);
+	if (ntvm_over(l->limit, l->charged + pages))
+		return -EDQUOT;
+	if (l->job && !ntvm_job_charge(l->job, l->charged, pages))
+		return -EDQUOT;
+	err = ntvm_ledger_resize(l, l->charged + pages);
+	if (l->job)
+		ntvm_job_settle(l->job, l->charged, pages, !err);
+	return err;
 }
 
 /* The credit does not cover @pages: charge the rest, small ones with a chunk ahead. */
 static noinline bool ntvm_ledger_grow(struct ntvm_ledger *l, unsigned long pages)
 {
-	unsigned long ahead = pages < NTVM_LEDGER_CHUNK ? NTVM_LEDGER_CHUNK : 0;
-	unsigned long free, need;
+	unsigned long ahead, free, need;
 	bool ok = true;
 
 	mutex_lock(&l->lock);
+	ahead = l->most && pages < NTVM_LEDGER_CHUNK ? NTVM_LEDGER_CHUNK : 0;
 	free = atomic_long_xchg(&l->credit, 0);
 	if (free < pages) {
 		need = pages - free;
-		if (ahead && !ntvm_ledger_resize(l, l->charged + need + ahead))
+		if (ahead && !ntvm_ledger_extend(l, need + ahead))
 			free = pages + ahead;
-		else if (!ntvm_ledger_resize(l, l->charged + need))
+		else if (!ntvm_ledger_extend(l, need))
 			free = pages;
 		else
 			ok = false;
 	}
-	if (ok)
+	if (ok) {
 		free -= pages;
+		ntvm_ledger_count(l, pages);
+	}
 	atomic_long_add(free, &l->credit);
 	if (free)
 		ntvm_ledger_trim_later(l);
@@ -170,7 +221,8 @@ static noinline bool ntvm_ledger_grow(struct ntvm_ledger *l, unsigned long pages
  * @pages: how many
  *
  * Context: process context, may sleep; not under the mmap_lock.
- * Return: false if the system's commit limit is reached; nothing is charged then.
+ * Return: false if a limit is reached, of the system, the process or its job;
+ *	   nothing is charged then.
  */
 bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
 {
@@ -180,6 +232,7 @@ bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
 		if (credit < (long)pages)
 			return ntvm_ledger_grow(l, pages);
 	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
+	ntvm_ledger_count(l, pages);
 	return true;
 }
 
@@ -218,10 +271,10 @@ void ntvm_ledger_stock(struct ntvm_ledger *l, unsigned long pages)
 {
 	unsigned long more = pages + NTVM_LEDGER_CHUNK;
 
-	if (atomic_long_read(&l->credit) >= (long)pages)
+	if (atomic_long_read(&l->credit) >= (long)pages || !READ_ONCE(l->most))
 		return;
 	mutex_lock(&l->lock);
-	if (atomic_long_read(&l->credit) < (long)pages &&
+	if (l->most && atomic_long_read(&l->credit) < (long)pages &&
 	    !ntvm_ledger_resize(l, l->charged + more)) {
 		atomic_long_add(more, &l->credit);
 		ntvm_ledger_trim_later(l);
@@ -240,10 +293,87 @@ void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages)
 {
 	if (!pages)
 		return;
-	if (atomic_long_add_return(pages, &l->credit) > NTVM_LEDGER_MOST) {
+	atomic_long_sub(pages, &l->committed);
+	if (atomic_long_add_return(pages, &l->credit) > READ_ONCE(l->most)) {
 		mutex_lock(&l->lock);
 		ntvm_ledger_shrink(l);
 		mutex_unlock(&l->lock);
 	}
 	ntvm_ledger_trim_later(l);
+}
+
+/* With a limit or a job there is no credit, see above. */
+static void ntvm_ledger_strict(struct ntvm_ledger *l)
+{
+	lockdep_assert_held(&l->lock);
+	WRITE_ONCE(l->most, l->limit || l->job ? 0 : NTVM_LEDGER_MOST);
+	if (!l->most)
+		ntvm_ledger_shrink(l);
+}
+
+/**
+ * ntvm_ledger_limit - limit what a process may commit
+ * @l: the ledger
+ * @limit: bytes, 0 for no limit; may be less than what is committed
+ *
+ * Context: process context, may sleep; not under the mmap_lock.
+ */
+void ntvm_ledger_limit(struct ntvm_ledger *l, u64 limit)
+{
+	mutex_lock(&l->lock);
+	WRITE_ONCE(l->limit, limit);
+	ntvm_ledger_strict(l);
+	mutex_unlock(&l->lock);
+}
+
+/**
+ * ntvm_ledger_join - put a process into a job
+ * @l: its ledger
+ * @job: the job; gets a reference
+ * @checked: only if what is committed fits into the job's limits
+ *
+ * Context: process context, may sleep; not under the mmap_lock.
+ * Return: NTVM_STATUS_SUCCESS, ACCESS_DENIED (it is in a job already) or
+ *	   COMMITMENT_LIMIT.
+ */
+u32 ntvm_ledger_join(struct ntvm_ledger *l, struct ntvm_job_object *job, bool checked)
+{
+	u32 status = NTVM_STATUS_ACCESS_DENIED;
+
+	mutex_lock(&l->lock);
+	if (!l->job) {
+		/* The job shall count what is committed and no more. */
+		WRITE_ONCE(l->most, 0);
+		ntvm_ledger_shrink(l);
+		status = NTVM_STATUS_COMMITMENT_LIMIT;
+		if (ntvm_job_enter(job, l, checked)) {
+			l->job = ntvm_job_get(job);
+			status = NTVM_STATUS_SUCCESS;
+		}
+		ntvm_ledger_strict(l);
+	}
+	mutex_unlock(&l->lock);
+	return status;
+}
+
+/**
+ * ntvm_ledger_leave - take a process out of its job, if it is in one
+ * @l: its ledger
+ *
+ * Context: process context, may sleep; not under the mmap_lock.
+ */
+void ntvm_ledger_leave(struct ntvm_ledger *l)
+{
+	struct ntvm_job_object *job;
+
+	mutex_lock(&l->lock);
+	job = l->job;
+	if (job) {
+		ntvm_job_exit(job, l);
+		l->job = NULL;
+		ntvm_ledger_strict(l);
+	}
+	mutex_unlock(&l->lock);
+	if (job)
+		ntvm_job_put(job);
 }

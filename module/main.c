@@ -59,6 +59,9 @@ static void ntvm_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "ntvm-reserved:\t%lu kB\n", READ_ONCE(p->regions.bytes) >> 10);
 	seq_printf(m, "ntvm-committed:\t%lu kB\n",
 		   ntvm_ledger_committed(&p->ledger) << (PAGE_SHIFT - 10));
+	seq_printf(m, "ntvm-committed-peak:\t%lu kB\n",
+		   ntvm_ledger_peak(&p->ledger) << (PAGE_SHIFT - 10));
+	seq_printf(m, "ntvm-commit-limit:\t%llu kB\n", READ_ONCE(p->ledger.limit) >> 10);
 	seq_printf(m, "ntvm-regions:\t%lu\n", READ_ONCE(p->regions.nr));
 }
 #endif
@@ -119,6 +122,7 @@ static void __exit ntvm_exit(void)
 	misc_deregister(&ntvm_device);
 	/* The last processes are destroyed by work items: wait for them. */
 	ntvm_process_exit();
+	ntvm_job_module_exit();
 	ntvm_shadow_exit();
 	ntvm_extent_exit();
 	ntvm_pages_module_exit();

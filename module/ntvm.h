@@ -12,6 +12,8 @@
  *                         that the change disowned are gone.
  *                         Faults of growing stacks only try for it.
  *   ntvm_ledger.lock      mutex. The commit charge.
+ *   job.c's two spinlocks  who is in which job; the sums of a job. Neither is
+ *                         held when the other, or any other lock, is taken.
  *   mmap_lock             taken by vm_mmap() and vm_munmap(), and by the look
  *                         at foreign mappings; never held when the above are
  *                         taken.
@@ -42,6 +44,7 @@
 #include "rules.h"
 
 struct ntvm_extent;
+struct ntvm_job_object;
 
 /* What kind of VMA a state needs; uncommitted pages fit any. */
 enum ntvm_kind {
@@ -52,10 +55,17 @@ enum ntvm_kind {
 
 /**
  * struct ntvm_ledger - commit charge of a process, kept with the kernel's own
- * @lock: protects @charged
+ * @lock: protects @charged, @limit and @job
  * @file: unlinked tmpfs file; its size is what the kernel has charged
  * @charged: pages charged (@lock)
  * @credit: pages of those that are not committed
+ * @most: credit that decommits may build up; 0 in a process with a limit or a
+ *	  job: it has no credit, so that all its charges come to the limits
+ * @committed: pages committed
+ * @peak: the most there ever were of these
+ * @limit: bytes that may be committed, 0: no limit (@lock)
+ * @job: the job that the process is in, NULL: none (@lock)
+ * @in_job: in the list of that job (its lock)
  * @trim: gives an idle credit back
  */
 struct ntvm_ledger {
@@ -63,6 +73,12 @@ struct ntvm_ledger {
 	struct file *file;
 	unsigned long charged;
 	atomic_long_t credit;
+	long most;
+	atomic_long_t committed;
+	atomic_long_t peak;
+	u64 limit;
+	struct ntvm_job_object *job;
+	struct list_head in_job;
 	struct delayed_work trim;
 };
 
@@ -412,7 +428,30 @@ bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages);
 bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_stock(struct ntvm_ledger *l, unsigned long pages);
 void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages);
-unsigned long ntvm_ledger_committed(struct ntvm_ledger *l);
+unsigned long ntvm_ledger_committed(const struct ntvm_ledger *l);
+unsigned long ntvm_ledger_peak(const struct ntvm_ledger *l);
+void ntvm_ledger_limit(struct ntvm_ledger *l, u64 limit);
+u32 ntvm_ledger_join(struct ntvm_ledger *l, struct ntvm_job_object *job, bool checked);
+void ntvm_ledger_leave(struct ntvm_ledger *l);
+
+/* job.c */
+struct ntvm_job_object *ntvm_job_get(struct ntvm_job_object *job);
+void ntvm_job_put(struct ntvm_job_object *job);
+bool ntvm_job_enter(struct ntvm_job_object *job, struct ntvm_ledger *l, bool checked);
+void ntvm_job_exit(struct ntvm_job_object *job, struct ntvm_ledger *l);
+bool ntvm_job_charge(struct ntvm_job_object *job, unsigned long charged, unsigned long pages);
+void ntvm_job_settle(struct ntvm_job_object *job, unsigned long charged, unsigned long pages,
+		     bool ok);
+void ntvm_job_uncharge(struct ntvm_job_object *job, unsigned long pages);
+int ntvm_job_inherit(struct ntvm_process *p);
+void ntvm_job_leave(struct ntvm_process *p);
+void ntvm_job_module_exit(void);
+
+/* Are so many pages more than a limit in bytes allows? 0 is no limit. */
+static inline bool ntvm_over(u64 limit, u64 pages)
+{
+	return limit && pages > limit >> PAGE_SHIFT;
+}
 
 /* Operations: allocate.c, allocate_ex.c, free.c, protect.c, query.c */
 

@@ -40,6 +40,7 @@ static struct ntvm_process *ntvm_process_lookup(struct mm_struct *mm)
 
 static void ntvm_process_destroy(struct ntvm_process *p)
 {
+	ntvm_job_leave(p);
 	ntvm_ledger_exit(&p->ledger);
 	xa_destroy(&p->hits);
 	xa_destroy(&p->stacks);
@@ -89,6 +90,12 @@ struct ntvm_process *ntvm_process_open(void)
 	xa_init_flags(&p->stacks, XA_FLAGS_ACCOUNT);
 	INIT_WORK(&p->sync_work, ntvm_process_sync_work);
 	INIT_WORK(&p->release_work, ntvm_process_release_work);
+	/* Before anybody can commit. */
+	err = ntvm_job_inherit(p);
+	if (err) {
+		ntvm_process_destroy(p);
+		return ERR_PTR(err);
+	}
 
 	spin_lock(&ntvm_processes_lock);
 	other = ntvm_process_lookup(current->mm);
@@ -173,6 +180,7 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 		account_locked_vm(p->mm, locked, false);
 		mmput(p->mm);
 	}
+	ntvm_job_leave(p);
 }
 
 static void ntvm_process_release_work(struct work_struct *work)

@@ -148,6 +148,9 @@ union request {
 	struct ntvm_set_information set_information;
 	struct ntvm_flush flush;
 	struct ntvm_lock lock;
+	struct ntvm_vector vector;
+	struct ntvm_limits limits;
+	struct ntvm_job job;
 	uint8_t bytes[8192];
 };
 
@@ -155,6 +158,7 @@ FIXTURE(uapi) {
 	int fd;
 	uint8_t *p;			/* 16 committed pages */
 	struct ntvm_basic_info answer;
+	struct ntvm_vector_entry vector;
 	union request r;
 	struct snap before;
 };
@@ -210,6 +214,11 @@ static const struct kind kinds[] = {
 	  offsetof(struct ntvm_flush, reserved) },
 	{ "stack", NTVM_IOC_STACK, sizeof(struct ntvm_stack), 0, -1 },
 	{ "lock", NTVM_IOC_LOCK, sizeof(struct ntvm_lock), NTVM_F_INDIRECT, -1 },
+	{ "vector", NTVM_IOC_VECTOR, sizeof(struct ntvm_vector), 0,
+	  offsetof(struct ntvm_vector, reserved) },
+	{ "limits", NTVM_IOC_LIMITS, sizeof(struct ntvm_limits), 0,
+	  offsetof(struct ntvm_limits, reserved) },
+	{ "job", NTVM_IOC_JOB, sizeof(struct ntvm_job), 0, offsetof(struct ntvm_job, reserved) },
 };
 
 #define POISON	0xa5a5a5a5u
@@ -273,6 +282,19 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 	case NTVM_IOC_FLUSH:
 		self->r.flush.base = (uintptr_t)self->p;
 		self->r.flush.len = P;
+	case NTVM_IOC_VECTOR:
+		self->vector = (struct ntvm_vector_entry){
+			.op = NTVM_VECTOR_DECOMMIT, .base = (uintptr_t)self->p, .len = P,
+		};
+		self->r.vector.entries = (uintptr_t)&self->vector;
+		self->r.vector.count = 1;
+		break;
+	case NTVM_IOC_LIMITS:
+		self->r.limits.op = NTVM_LIMITS_SET;
+		self->r.limits.limit = P;
+		break;
+	case NTVM_IOC_JOB:
+		self->r.job.op = NTVM_JOB_CREATE;
 		break;
 	}
 }

@@ -544,7 +544,7 @@ NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess,
 
 /*
  * Close a handle. The pseudo handle is not closed and that is no error. Unlike
- * NT's, this one closes process handles only: a descriptor of another file is
+ * NT's, this one closes handles of processes and jobs only: a descriptor of another file is
  * STATUS_OBJECT_TYPE_MISMATCH and stays open.
  */
 NTSTATUS NTAPI NtClose(HANDLE Handle);
@@ -906,10 +906,13 @@ int NTAPI LibntTryDecide(LIBNT_TRY_FRAME *Frame, int Verdict);
 
 /* --- many at once ---------------------------------------------------------- */
 
-#ifdef __GNUC__
-__extension__
-#endif
+#ifdef __UINT64_TYPE__
+__extension__ typedef __UINT64_TYPE__ libnt_u64;
+__extension__ typedef __INT64_TYPE__ libnt_s64;
+#else
 typedef unsigned long long libnt_u64;
+typedef long long libnt_s64;
+#endif
 
 /*
  * One operation of a batch. The same in 32-bit and 64-bit programs.
@@ -951,6 +954,107 @@ NTSTATUS NTAPI LibntVirtualMemoryBatch(HANDLE ProcessHandle, LIBNT_REQUEST *Requ
 				       ULONG Count, ULONG Flags, PULONG Done);
 
 /* --- limits and jobs ------------------------------------------------------- */
+
+typedef struct _LIBNT_COMMIT {
+	SIZE_T Limit;			/* bytes that may be committed, 0: no limit */
+	SIZE_T CommittedBytes;		/* now */
+	SIZE_T PeakCommittedBytes;	/* the most there ever was */
+} LIBNT_COMMIT;
+
+/*
+ * Limit what a process may commit, in bytes; 0 takes the limit away. A commit
+ * beyond it is STATUS_COMMITMENT_LIMIT. A limit below what is committed takes
+ * nothing away. Needs PROCESS_VM_OPERATION.
+ */
+NTSTATUS NTAPI LibntSetCommitLimit(HANDLE ProcessHandle, SIZE_T Limit);
+
+/* Needs PROCESS_QUERY_INFORMATION or PROCESS_QUERY_LIMITED_INFORMATION. */
+NTSTATUS NTAPI LibntGetCommitLimit(HANDLE ProcessHandle, LIBNT_COMMIT *Commit);
+
+#ifndef JOB_OBJECT_LIMIT_PROCESS_MEMORY
+#define JOB_OBJECT_LIMIT_PROCESS_MEMORY		0x00000100
+#endif
+#ifndef JOB_OBJECT_LIMIT_JOB_MEMORY
+#define JOB_OBJECT_LIMIT_JOB_MEMORY		0x00000200
+#endif
+#ifndef JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK
+#define JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK	0x00001000
+#endif
+
+#ifndef LIBNT_NO_JOB_TYPES
+typedef union _LARGE_INTEGER {
+	libnt_s64 QuadPart;
+} LARGE_INTEGER, *PLARGE_INTEGER;
+
+typedef struct _IO_COUNTERS {
+	libnt_u64 ReadOperationCount;
+	libnt_u64 WriteOperationCount;
+	libnt_u64 OtherOperationCount;
+	libnt_u64 ReadTransferCount;
+	libnt_u64 WriteTransferCount;
+	libnt_u64 OtherTransferCount;
+} IO_COUNTERS, *PIO_COUNTERS;
+
+typedef struct _JOBOBJECT_BASIC_LIMIT_INFORMATION {
+	LARGE_INTEGER PerProcessUserTimeLimit;
+	LARGE_INTEGER PerJobUserTimeLimit;
+	DWORD LimitFlags;
+	SIZE_T MinimumWorkingSetSize;
+	SIZE_T MaximumWorkingSetSize;
+	DWORD ActiveProcessLimit;
+	ULONG_PTR Affinity;
+	DWORD PriorityClass;
+	DWORD SchedulingClass;
+} JOBOBJECT_BASIC_LIMIT_INFORMATION, *PJOBOBJECT_BASIC_LIMIT_INFORMATION;
+
+typedef struct _JOBOBJECT_EXTENDED_LIMIT_INFORMATION {
+	JOBOBJECT_BASIC_LIMIT_INFORMATION BasicLimitInformation;
+	IO_COUNTERS IoInfo;
+	SIZE_T ProcessMemoryLimit;
+	SIZE_T JobMemoryLimit;
+	SIZE_T PeakProcessMemoryUsed;
+	SIZE_T PeakJobMemoryUsed;
+} JOBOBJECT_EXTENDED_LIMIT_INFORMATION, *PJOBOBJECT_EXTENDED_LIMIT_INFORMATION;
+
+typedef enum _JOBOBJECTINFOCLASS {
+	JobObjectExtendedLimitInformation = 9
+} JOBOBJECTINFOCLASS;
+#endif
+
+/*
+ * Make a job: processes that share commit limits. A process that is in it stays in
+ * it, and its children are in it from their first call of this library on. The job
+ * lasts as long as it has a handle or a process; NtClose() closes the handle.
+ * ObjectAttributes may be NULL and may name nothing. DesiredAccess is not looked
+ * at: a handle can do everything.
+ */
+NTSTATUS NTAPI NtCreateJobObject(PHANDLE JobHandle, ACCESS_MASK DesiredAccess,
+				 POBJECT_ATTRIBUTES ObjectAttributes);
+
+/*
+ * Put a process into a job. Needs PROCESS_VM_OPERATION. STATUS_ACCESS_DENIED if it
+ * is in one already, STATUS_COMMITMENT_LIMIT if what it has committed does not fit.
+ */
+NTSTATUS NTAPI NtAssignProcessToJobObject(HANDLE JobHandle, HANDLE ProcessHandle);
+
+/*
+ * Set limits, class JobObjectExtendedLimitInformation only. LimitFlags says which:
+ * JOB_OBJECT_LIMIT_PROCESS_MEMORY, JOB_OBJECT_LIMIT_JOB_MEMORY, each of a page or
+ * more; with JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK children stay out. Other flags of
+ * NT are STATUS_NOT_SUPPORTED, unknown ones STATUS_INVALID_PARAMETER. What is not
+ * flagged is not limited any more.
+ */
+NTSTATUS NTAPI NtSetInformationJobObject(HANDLE JobHandle,
+					 JOBOBJECTINFOCLASS JobObjectInformationClass,
+					 PVOID JobObjectInformation,
+					 ULONG JobObjectInformationLength);
+
+/* The limits and peaks, same class. ReturnLength may be NULL. */
+NTSTATUS NTAPI NtQueryInformationJobObject(HANDLE JobHandle,
+					   JOBOBJECTINFOCLASS JobObjectInformationClass,
+					   PVOID JobObjectInformation,
+					   ULONG JobObjectInformationLength,
+					   PULONG ReturnLength);
 
 /* --- what Linux adds ------------------------------------------------------------ */
 

@@ -53,6 +53,8 @@ NTSTATUS NTAPI NtClose(HANDLE Handle)
 
 	/* Closing what is not a handle would close a file of the program. */
 	status = nt_request(NTVM_IOC_GET_INFO, &req);
+	if (status == STATUS_OBJECT_TYPE_MISMATCH && nt_is_job(req.handle))
+		status = STATUS_SUCCESS;
 	if (status != STATUS_SUCCESS && status != STATUS_PROCESS_IS_TERMINATING)
 		return status;
 	if (req.handle == nt_own_fd())

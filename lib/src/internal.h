@@ -45,6 +45,9 @@ NTSTATUS nt_duplicate(int handle, uint32_t access, HANDLE *out);
 /* The id of the process that a descriptor is a handle to, 0 if it is none. */
 int nt_handle_pid(int fd);
 
+/* Is the descriptor that of a job? */
+int nt_is_job(int fd);
+
 /* The header of a request in a designated initialiser. */
 #define REQUEST(type, process)			\
 	.size = sizeof(type),			\

@@ -95,6 +95,9 @@ static int refuse(int err)
 	return -1;
 }
 
+/* The descriptor that plays a job. */
+static int played_job = -1;
+
 int __wrap_ioctl(int fd, unsigned long nr, void *arg)
 {
 	struct ntvm_header *header = arg;
@@ -138,6 +141,10 @@ int __wrap_ioctl(int fd, unsigned long nr, void *arg)
 		break;
 	case NTVM_IOC_TAKE_FAULT:
 		header->status = NTVM_STATUS_NOT_FOUND;
+		break;
+	case NTVM_IOC_JOB:
+		if (((struct ntvm_job *)arg)->job != played_job)
+			header->status = NTVM_STATUS_OBJECT_TYPE_MISMATCH;
 		break;
 	}
 	return 0;
@@ -398,6 +405,12 @@ static void closing(void)
 	errno = ODD_ERRNO;
 	CHECK(NtClose(stranger) == STATUS_OBJECT_TYPE_MISMATCH && errno == ODD_ERRNO);
 	CHECK(fcntl(LibntHandleToFd(stranger), F_GETFD) >= 0);
+	played_job = LibntHandleToFd(stranger);
+	CHECK(NtClose(stranger) == STATUS_SUCCESS && errno == ODD_ERRNO);
+	CHECK(fcntl(played_job, F_GETFD) < 0);
+	CHECK(NtClose(stranger) == STATUS_INVALID_HANDLE);
+	played_job = -1;
+	stranger = LibntFdToHandle(__real_open("/dev/null", O_RDWR));
 	CHECK(info(stranger, &pid) == STATUS_OBJECT_TYPE_MISMATCH);
 
 	handle = LibntFdToHandle(play(1));
