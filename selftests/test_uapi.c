@@ -752,8 +752,13 @@ TEST_F(uapi, random_requests)
 		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT)
 		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT ||
 			 k->nr == NTVM_IOC_COPY)
+		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT ||
+			 k->nr == NTVM_IOC_VECTOR || k->nr == NTVM_IOC_LIMITS)
 			self->r.h.handle = 1 << 20;
 		err = raw(self->fd, k->nr, &self->r);
+		if (k->nr == NTVM_IOC_JOB && !err && !self->r.h.status &&
+		    self->r.job.op == NTVM_JOB_CREATE)
+			close(self->r.job.job);
 		if (err != 0 && err != -EINVAL && err != -EFAULT && err != -E2BIG)
 			bad++;
 		if (!err && self->r.h.status == POISON)
