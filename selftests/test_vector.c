@@ -168,7 +168,7 @@ static void twins(struct __test_metadata *_metadata, bool executable, ULONG cont
 	ASSERT_NE(NULL, a);
 	ASSERT_NE(NULL, b);
 	ASSERT_STATUS(STATUS_SUCCESS, LibntSetContract(ME, contract));
-	for (round = 0; round < 30 && !bad; round++) {
+	for (round = 0; round < 8 && !bad; round++) {
 		n = 1 + rnd(TWIN_MOST);
 		for (i = 0; i < n; i++) {
 			LIBNT_REQUEST r = random_entry(executable);
