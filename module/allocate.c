@@ -7,10 +7,12 @@
 
 #include "ntvm.h"
 
+#define NTVM_ALLOC_RESETS (NTVM_ALLOC_RESET | NTVM_ALLOC_RESET_UNDO)
+
 /* What this version does of the types that the rules let pass. */
 #define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN | \
 			 NTVM_ALLOC_RESERVE_PLACEHOLDER | NTVM_ALLOC_REPLACE_PLACEHOLDER | \
-			 NTVM_ALLOC_WRITE_WATCH)
+			 NTVM_ALLOC_WRITE_WATCH | NTVM_ALLOC_RESETS)
 
 /**
  * ntvm_extent_create - make an extent of the kind that a caller asks for
@@ -153,6 +155,9 @@ u32 ntvm_allocate(struct ntvm_op *op)
 	if (op->type & ~NTVM_ALLOC_DONE)
 		return ntvm_rules_protect_private(op->protect) ?
 		       NTVM_STATUS_NOT_SUPPORTED : NTVM_STATUS_INVALID_PAGE_PROTECTION;
+	if (unlikely(op->type & NTVM_ALLOC_RESETS))
+		return ntvm_rules_protect_private(op->protect) ?
+		       ntvm_reset(op) : NTVM_STATUS_INVALID_PAGE_PROTECTION;
 	/* COMMIT without an address reserves too. */
 	if ((op->type & NTVM_ALLOC_RESERVE) || op->choose)
 		return ntvm_reserve(op);

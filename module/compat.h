@@ -12,6 +12,9 @@
 #include <linux/pagemap.h>
 #include <linux/sched/coredump.h>
 #include <linux/shmem_fs.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
 
 /*
  * VMA flags. 6.1: a plain store under the mmap write lock. 6.12, 7.3:
@@ -143,6 +146,30 @@ static inline void ntvm_wp_mapping(struct address_space *mapping, pgoff_t first,
 }
 
 /*
+ * Take one locked folio out of its file, unmapped first. 6.1: by page. 6.12,
+ * 7.3: by folio. Returns 0 if it is out.
+ */
+static inline int ntvm_folio_remove(struct address_space *mapping, struct folio *folio)
+{
+#ifdef NTVM_HAVE_ERROR_REMOVE_FOLIO
+	return generic_error_remove_folio(mapping, folio);
+#else
+	return generic_error_remove_page(mapping, &folio->page);
+#endif
+}
+
+/* Tell the reclaim that is going on what a shrinker has freed by itself. */
+static inline void ntvm_account_reclaimed(unsigned long pages)
+{
+#ifdef NTVM_HAVE_ACCOUNT_RECLAIMED
+	mm_account_reclaimed_pages(pages);
+#else
+	if (current->reclaim_state)
+		current->reclaim_state->reclaimed_slab += pages;
+#endif
+}
+
+/*
  * Was memory of this mm ever pinned for DMA? Set before the first pin and never
  * cleared. 6.1, 6.12: a bit of mm->flags. 7.3: mm_flags_test().
  */
@@ -152,6 +179,47 @@ static inline bool ntvm_mm_has_pinned(struct mm_struct *mm)
 	return mm_flags_test(MMF_HAS_PINNED, mm);
 #else
 	return test_bit(MMF_HAS_PINNED, &mm->flags);
+#endif
+}
+
+/*
+ * Shrinkers. 6.1: the caller's struct is registered. 6.12, 7.3: the kernel
+ * allocates it. Returns NULL if there is no memory.
+ */
+static inline struct shrinker *
+ntvm_shrinker_register(const char *name,
+		       unsigned long (*count)(struct shrinker *, struct shrink_control *),
+		       unsigned long (*scan)(struct shrinker *, struct shrink_control *))
+{
+#ifdef NTVM_HAVE_SHRINKER_ALLOC
+	struct shrinker *s = shrinker_alloc(0, "%s", name);
+#else
+	struct shrinker *s = kzalloc(sizeof(*s), GFP_KERNEL);
+#endif
+
+	if (!s)
+		return NULL;
+	s->count_objects = count;
+	s->scan_objects = scan;
+	s->seeks = DEFAULT_SEEKS;
+#ifdef NTVM_HAVE_SHRINKER_ALLOC
+	shrinker_register(s);
+#else
+	if (register_shrinker(s, "%s", name)) {
+		kfree(s);
+		return NULL;
+	}
+#endif
+	return s;
+}
+
+static inline void ntvm_shrinker_unregister(struct shrinker *s)
+{
+#ifdef NTVM_HAVE_SHRINKER_ALLOC
+	shrinker_free(s);
+#else
+	unregister_shrinker(s);
+	kfree(s);
 #endif
 }
 

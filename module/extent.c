@@ -47,6 +47,7 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	x->keep = 0;
 	x->file = p->shadow;
 	x->shift = NTVM_SHADOW_SHIFT;
+	x->offers = NULL;
 	x->region.extent = x;
 	x->region.flags = 0;
 	return x;
@@ -80,6 +81,10 @@ void ntvm_extent_put(struct ntvm_extent *x)
 	if (unlikely(x->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE)))
 		ntvm_lock_forget(x, 0, ULONG_MAX);
 	ntvm_pages_destroy(&x->pages);
+	if (unlikely(x->offers)) {
+		ntvm_pages_destroy(x->offers);
+		kfree(x->offers);
+	}
 	kmem_cache_free(ntvm_extent_cache, x);
 }
 

@@ -107,7 +107,8 @@ static vm_fault_t ntvm_fault_refuse(struct vm_fault *vmf, struct ntvm_extent *x,
 
 	if (vmf->flags & FAULT_FLAG_REMOTE)
 		return VM_FAULT_SIGSEGV;
-	if (!(state & NTVM_STATE_GUARD)) {
+	/* What is offered is refused before a guard page there is used up. */
+	if ((state & NTVM_STATE_BARRED) != NTVM_STATE_GUARD) {
 		ntvm_hit_forget(p);
 		return VM_FAULT_SIGSEGV;
 	}
@@ -224,16 +225,18 @@ static noinline vm_fault_t ntvm_mkwrite_watched(struct vm_fault *vmf, struct ntv
 		}
 		byte = ntvm_pages_byte(&x->pages, page);
 		state = byte ? READ_ONCE(*byte) : ntvm_pages_get(&x->pages, page);
-		if (unlikely(!byte || !ntvm_state_writable(state)))
+		if (unlikely(!byte || !ntvm_state_writable(state) || (state & NTVM_STATE_RESET)))
 			folio_unlock(folio);
 		else if (!(state & NTVM_STATE_DIRTY))
 			WRITE_ONCE(*byte, state | NTVM_STATE_DIRTY);
 		up_read(&x->fault_lock);
 		if (unlikely(!ntvm_state_writable(state)))
 			return ntvm_fault_refuse(vmf, x, state);
-		if (likely(byte))
+		if (unlikely(state & NTVM_STATE_RESET))
+			ntvm_reset_written(x, vmf->address, folio);
+		else if (likely(byte))
 			return VM_FAULT_LOCKED;
-		if (ntvm_watch_prepare(x, page))
+		else if (ntvm_watch_prepare(x, page))
 			return VM_FAULT_OOM;
 	}
 }
@@ -255,6 +258,7 @@ static vm_fault_t ntvm_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_SIGSEGV;
 	if (unlikely(x->traits & NTVM_TRAIT_WATCH))
 		return ntvm_mkwrite_watched(vmf, x);
+again:
 	folio_lock(folio);
 	if (unlikely(folio->mapping != vma->vm_file->f_mapping)) {
 		folio_unlock(folio);	/* truncated meanwhile */
@@ -264,10 +268,14 @@ static vm_fault_t ntvm_page_mkwrite(struct vm_fault *vmf)
 	rcu_read_lock();
 	state = ntvm_pages_get(&x->pages, ntvm_page(x, vmf->address));
 	rcu_read_unlock();
-	if (likely(ntvm_state_writable(state)))
+	if (likely(ntvm_state_writable(state) && !(state & NTVM_STATE_RESET)))
 		return VM_FAULT_LOCKED;
 	folio_unlock(folio);
-	return ntvm_fault_refuse(vmf, x, state);
+	if (!ntvm_state_writable(state))
+		return ntvm_fault_refuse(vmf, x, state);
+	/* What is written now shall stay. */
+	ntvm_reset_written(x, vmf->address, folio);
+	goto again;
 }
 
 /*
@@ -305,7 +313,13 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 			break;
 		folio = page_folio(page);
 		folio_lock(folio);
-		if (folio->mapping == mapping) {
+		rcu_read_lock();
+		state = ntvm_pages_get(&x->pages, ntvm_page(x, addr));
+		rcu_read_unlock();
+		if (write && unlikely(state & NTVM_STATE_RESET)) {
+			folio_unlock(folio);
+			ntvm_reset_written(x, addr, folio);
+		} else if (folio->mapping == mapping) {
 			map = kmap_local_page(page);
 			if (write) {
 				memcpy(map + offset, buf + done, bytes);
@@ -316,8 +330,10 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 			kunmap_local(map);
 			done += bytes;
 			addr += bytes;
+			folio_unlock(folio);
+		} else {
+			folio_unlock(folio);
 		}
-		folio_unlock(folio);
 		folio_put(folio);
 		/* Behind the write: no harvest in between can have missed it. */
 		if (unlikely(watched) && done)

@@ -55,6 +55,8 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 			goto err;
 	}
 	committed = ntvm_span_committed(&span);
+	if (unlikely(x->traits & NTVM_TRAIT_RESET))
+		ntvm_reset_forget(x, start, end);
 	if (!last)
 		ntvm_span_set(&span, 0, 0);
 	if (unlikely(x->traits))
@@ -144,6 +146,8 @@ static u32 ntvm_decommit(struct ntvm_op *op, struct ntvm_region *r)
 		status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 		goto out;
 	}
+	if (unlikely(x->traits & NTVM_TRAIT_RESET))
+		ntvm_reset_forget(x, op->range.start, op->range.end);
 	ntvm_span_set(&span, 0, 0);
 	if (unlikely(x->traits))
 		ntvm_free_traits(x, op->range.start, op->range.end);

@@ -159,6 +159,10 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	if (a->status)
 		return 0;
 	op.choose = !base;
+	if (unlikely(op.type & NTVM_ALLOC_RESET)) {
+		op.offset = base & ~PAGE_MASK;
+		op.tail = (base + len) & ~PAGE_MASK;
+	}
 	a->status = ntvm_call_allocate(call, &op);
 	if (a->status)
 		return op.err;

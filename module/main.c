@@ -62,6 +62,8 @@ static void ntvm_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "ntvm-committed-peak:\t%lu kB\n",
 		   ntvm_ledger_peak(&p->ledger) << (PAGE_SHIFT - 10));
 	seq_printf(m, "ntvm-commit-limit:\t%llu kB\n", READ_ONCE(p->ledger.limit) >> 10);
+	seq_printf(m, "ntvm-disposable:\t%lu kB\n",
+		   ntvm_reset_pages(p) << (PAGE_SHIFT - 10));
 	seq_printf(m, "ntvm-regions:\t%lu\n", READ_ONCE(p->regions.nr));
 }
 #endif
@@ -101,11 +103,16 @@ static int __init ntvm_init(void)
 	err = ntvm_shadow_init();
 	if (err)
 		goto err_process;
-	err = misc_register(&ntvm_device);
+	err = ntvm_reset_init();
 	if (err)
 		goto err_shadow;
+	err = misc_register(&ntvm_device);
+	if (err)
+		goto err_reset;
 	return 0;
 
+err_reset:
+	ntvm_reset_exit();
 err_shadow:
 	ntvm_shadow_exit();
 err_process:
@@ -123,6 +130,7 @@ static void __exit ntvm_exit(void)
 	/* The last processes are destroyed by work items: wait for them. */
 	ntvm_process_exit();
 	ntvm_job_module_exit();
+	ntvm_reset_exit();
 	ntvm_shadow_exit();
 	ntvm_extent_exit();
 	ntvm_pages_module_exit();

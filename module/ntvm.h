@@ -19,12 +19,15 @@
  *                         taken.
  *   ntvm_extent.fault_lock  rwsem. Exclusive for the instant in which page
  *                         states change; shared by faults, from their check
- *                         until the page is locked, and by queries.
+ *                         until the page is locked, and by queries. Shared,
+ *                         with a folio locked, it covers the RESET and LOST
+ *                         bits of that page.
  *   folio lock, i_mmap_rwsem, page table locks
  *
  * fault.c has the revocation protocol that ties the last three together. User
  * memory is copied outside all of them. vm_operations.close runs under the
- * mmap write lock and takes none: it leaves a note and a work item behind.
+ * mmap write lock and takes none: it leaves a note and a work item behind. The
+ * shrinker (reset.c) runs under any of them and only tries for its own.
  */
 #ifndef NTVM_INTERNAL_H
 #define NTVM_INTERNAL_H
@@ -105,6 +108,21 @@ struct ntvm_layout {
 	unsigned long align;
 };
 
+/* What is given up first: RESET pages, then offered ones by priority. */
+#define NTVM_RESET_LEVELS	(1 + NTVM_OFFER_NORMAL)
+
+/**
+ * struct ntvm_disposable - contents of a process that may be given up
+ * @pages: how many, by level
+ * @next: address at which giving up goes on
+ * @scan: the search that has seen the process (under the table's lock)
+ */
+struct ntvm_disposable {
+	atomic_long_t pages[NTVM_RESET_LEVELS];
+	unsigned long next;
+	unsigned int scan;
+};
+
 /**
  * struct ntvm_process - what ntvm knows of one mm
  * @refs: open files, VMAs, work items
@@ -129,6 +147,7 @@ struct ntvm_layout {
  * @stacks: stacks that grow, by thread id; see stack.c
  * @nr_stacks: how many (@lock)
  * @prune_stacks: as many as this: see whose threads are gone (@lock)
+ * @disposable: see struct ntvm_disposable
  */
 struct ntvm_process {
 	refcount_t refs;
@@ -152,6 +171,7 @@ struct ntvm_process {
 	struct xarray stacks;
 	unsigned int nr_stacks;
 	unsigned int prune_stacks;
+	struct ntvm_disposable disposable;
 };
 
 /**
@@ -165,7 +185,8 @@ struct ntvm_process {
  * @pages: page states (written under @lock and @fault_lock, or, to disarm a
  *	   guard page, under @fault_lock alone; NTVM_STATE_DIRTY is set in bytes
  *	   that exist under @fault_lock shared and the lock of the page's folio; a
- *	   stack that grows tries for @lock under the mmap_lock)
+ *	   stack that grows tries for @lock under the mmap_lock; reset.c has a
+ *	   further way)
  * @executable: VMAs other than the plain kind exist (process lock)
  * @policy: a VMA of it has got a memory policy (set under the mmap lock, never
  *	    cleared)
@@ -178,6 +199,8 @@ struct ntvm_process {
  * @latched: watched: the pages whose writes a decommit does not forget, a bitmap
  *	     for each leaf that has one (@lock)
  * @locked: references on locked pages and on large ones, by page; see lock.c
+ * @offers: priorities of offered pages, NULL before the first offer
+ *	    (as @pages)
  * @region: what it was reserved for
  *
  * A region and its extent are one to one until a part of the region is
@@ -198,6 +221,7 @@ struct ntvm_extent {
 	u16 shift;
 	struct file *file;
 	struct xarray latched;
+	struct ntvm_pages *offers;
 	struct ntvm_region region;
 	struct xarray locked;
 };
@@ -276,6 +300,7 @@ struct ntvm_process *ntvm_process_open(void);
 struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
 void ntvm_process_put(struct ntvm_process *p);
 void ntvm_process_poke(struct ntvm_process *p);
+struct ntvm_process *ntvm_process_pick(unsigned int level, unsigned int scan);
 u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive);
 int ntvm_process_init(void);
 void ntvm_process_exit(void);
@@ -466,7 +491,8 @@ static inline bool ntvm_over(u64 limit, u64 pages)
  * @apart: replace: with a VMA of its own
  * @charged: allocate, large pages: they are in locked_vm already
  * @whole: free: the caller gave size 0
- * @offset: free: what rounding took from the caller's base
+ * @offset: free, reset: what rounding took from the caller's base
+ * @tail: reset: bytes of the last page that the caller meant, 0: all
  * @old: out, protect: what the first page had
  * @err: out, -EINTR if the caller was killed meanwhile
  */
@@ -481,6 +507,7 @@ struct ntvm_op {
 	bool charged;
 	bool whole;
 	u32 offset;
+	u32 tail;
 	u32 old;
 	int err;
 };
@@ -603,6 +630,15 @@ void ntvm_lock_drop(struct ntvm_extent *x, unsigned long start, unsigned long en
 /* large.c */
 u32 ntvm_large_allocate(struct ntvm_op *op);
 u32 ntvm_large_protect_check(const struct ntvm_op *op);
+
+/* reset.c */
+u32 ntvm_reset(struct ntvm_op *op);
+void ntvm_reset_forget(struct ntvm_extent *x, unsigned long start, unsigned long end);
+void ntvm_reset_written(struct ntvm_extent *x, unsigned long addr, struct folio *folio);
+void ntvm_reset_give_up(struct ntvm_process *p);
+unsigned long ntvm_reset_pages(const struct ntvm_process *p);
+int ntvm_reset_init(void);
+void ntvm_reset_exit(void);
 
 /* call.c */
 struct ntvm_call;

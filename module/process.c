@@ -123,6 +123,36 @@ struct ntvm_process *ntvm_process_get(struct ntvm_process *p)
 }
 
 /**
+ * ntvm_process_pick - the process that can give up most
+ * @level: of these pages
+ * @scan: the search; a process that it has seen is passed over
+ *
+ * Context: any that may take a spinlock; from within a reclaim.
+ * Return: the process with a reference, or NULL.
+ */
+struct ntvm_process *ntvm_process_pick(unsigned int level, unsigned int scan)
+{
+	struct ntvm_process *p, *best = NULL;
+	long pages, most = 0;
+	int bucket;
+
+	spin_lock(&ntvm_processes_lock);
+	hash_for_each(ntvm_processes, bucket, p, node) {
+		pages = atomic_long_read(&p->disposable.pages[level]);
+		if (pages > most && p->disposable.scan != scan) {
+			most = pages;
+			best = p;
+		}
+	}
+	if (best) {
+		best->disposable.scan = scan;
+		ntvm_process_get(best);
+	}
+	spin_unlock(&ntvm_processes_lock);
+	return best;
+}
+
+/**
  * ntvm_process_put - drop a reference
  * @p: the process
  *
@@ -173,6 +203,7 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 	}
 	ntvm_stack_exit(p);
 	ntvm_ledger_uncharge(&p->ledger, ntvm_ledger_committed(&p->ledger));
+	ntvm_reset_give_up(p);
 	ntvm_process_drop_shadow(p);
 	p->dead = true;
 	up_write(&p->lock);

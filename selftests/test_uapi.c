@@ -219,6 +219,7 @@ static const struct kind kinds[] = {
 	{ "limits", NTVM_IOC_LIMITS, sizeof(struct ntvm_limits), 0,
 	  offsetof(struct ntvm_limits, reserved) },
 	{ "job", NTVM_IOC_JOB, sizeof(struct ntvm_job), 0, offsetof(struct ntvm_job, reserved) },
+	{ "offer", NTVM_IOC_OFFER, sizeof(struct ntvm_offer), 0, -1 },
 };
 
 #define POISON	0xa5a5a5a5u

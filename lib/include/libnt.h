@@ -215,6 +215,9 @@ typedef char libnt_ulong_ptr_is_a_pointer_wide[sizeof(ULONG_PTR) == sizeof(void 
 #ifndef STATUS_PARTIAL_COPY
 #define STATUS_PARTIAL_COPY		((NTSTATUS)0x8000000D)
 #endif
+#ifndef STATUS_DEVICE_BUSY
+#define STATUS_DEVICE_BUSY		((NTSTATUS)0x80000011)
+#endif
 #ifndef STATUS_UNSUCCESSFUL
 #define STATUS_UNSUCCESSFUL		((NTSTATUS)0xC0000001)
 #endif
@@ -655,6 +658,32 @@ NTSTATUS NTAPI NtUnlockVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 				     PSIZE_T RegionSize, ULONG MapType);
 
 /* --- contents that may be given up ----------------------------------------- */
+
+/*
+ * MEM_RESET and MEM_RESET_UNDO are types of NtAllocateVirtualMemory. An undo is
+ * STATUS_UNSUCCESSFUL, and done all the same, if contents were lost.
+ *
+ * OfferVirtualMemory, ReclaimVirtualMemory and DiscardVirtualMemory of Win32,
+ * for any process. Base and size are whole pages, all committed, in one region.
+ * Offered pages cannot be accessed, and the kernel drops their contents when it
+ * is short of memory, those of low priority first. Reclaimed ones can be accessed
+ * again; STATUS_DEVICE_BUSY (ERROR_BUSY) if contents were lost, which read zero
+ * now. Discard drops the contents at once and needs pages that can be written to.
+ * All need PROCESS_VM_OPERATION.
+ */
+typedef enum OFFER_PRIORITY {
+	VmOfferPriorityVeryLow = 1,
+	VmOfferPriorityLow,
+	VmOfferPriorityBelowNormal,
+	VmOfferPriorityNormal
+} OFFER_PRIORITY;
+
+NTSTATUS NTAPI LibntOfferVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+				       SIZE_T RegionSize, ULONG Priority);
+NTSTATUS NTAPI LibntReclaimVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+					 SIZE_T RegionSize);
+NTSTATUS NTAPI LibntDiscardVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
+					 SIZE_T RegionSize);
 
 /* --- other processes' memory ----------------------------------------------- */
 

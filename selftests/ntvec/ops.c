@@ -26,10 +26,7 @@
 
 /* Allocation types that the module knows by name only. */
 static const struct name types_not_built[] = {
-	{ "RESET",		MEM_RESET },
-	{ "RESET_UNDO",		MEM_RESET_UNDO },
 	{ "PHYSICAL",		MEM_PHYSICAL },
-	{ "LARGE_PAGES",	MEM_LARGE_PAGES },
 };
 
 void outcome_add(struct outcome *out, const char *key, uint64_t value)

@@ -616,9 +616,16 @@ struct ntvm_offer {
 	__u32 priority;
 };
 
+/* ntvm_offer.op */
 #define NTVM_OFFER_OFFER	0
 #define NTVM_OFFER_RECLAIM	1
 #define NTVM_OFFER_DISCARD	2
+
+/* ntvm_offer.priority */
+#define NTVM_OFFER_VERY_LOW	1
+#define NTVM_OFFER_LOW		2
+#define NTVM_OFFER_BELOW_NORMAL	3
+#define NTVM_OFFER_NORMAL	4
 
 /* --- COPY ---------------------------------------------------------------------------- */
 
@@ -995,6 +1002,7 @@ struct ntvm_job {
 #define NTVM_STATUS_DATATYPE_MISALIGNMENT	0x80000002u
 #define NTVM_STATUS_BUFFER_OVERFLOW		0x80000005u
 #define NTVM_STATUS_PARTIAL_COPY		0x8000000Du
+#define NTVM_STATUS_DEVICE_BUSY			0x80000011u
 #define NTVM_STATUS_UNSUCCESSFUL		0xC0000001u
 #define NTVM_STATUS_INVALID_INFO_CLASS		0xC0000003u
 #define NTVM_STATUS_INFO_LENGTH_MISMATCH	0xC0000004u
