@@ -503,7 +503,11 @@ static u32 ntvm_offer(struct ntvm_op *op)
 	status = ntvm_process_lock_at(p, op->range.start, &exclusive, &r);
 	if (status)
 		return status;
-	/* Large pages do not leave memory, neither now nor under pressure. */
+	/*
+	 * Large pages do not leave memory, neither now nor under pressure.
+	 * NTVM_TRAIT_LOCKED: an offer is to unlock the pages here, before any of
+	 * it; the shrinker passes over folios that are pinned or mlocked.
+	 */
 	if (!r || op->range.end > r->end || (r->extent->traits & NTVM_TRAIT_LARGE)) {
 		ntvm_process_unlock(p, exclusive);
 		return NTVM_STATUS_CONFLICTING_ADDRESSES;
@@ -546,8 +550,8 @@ int ntvm_ioc_offer(struct ntvm_call *call)
 	o->status = NTVM_STATUS_INVALID_PARAMETER;
 	if (o->op > NTVM_OFFER_DISCARD)
 		return 0;
-	if (o->op == NTVM_OFFER_OFFER ? o->priority < NTVM_OFFER_VERY_LOW ||
-					o->priority > NTVM_OFFER_NORMAL : o->priority)
+	if (o->op != NTVM_OFFER_OFFER ? o->priority :
+	    o->priority - NTVM_OFFER_VERY_LOW > NTVM_OFFER_NORMAL - NTVM_OFFER_VERY_LOW)
 		return 0;
 	if ((o->base | o->len) & ~PAGE_MASK || !o->len || o->base >= end || o->len > end - o->base)
 		return 0;
@@ -645,7 +649,7 @@ static unsigned long ntvm_purge_regions(struct ntvm_process *p, unsigned long ad
 
 	for (; r && r->start < end && pg->steps && pg->left; r = ntvm_regions_next(r)) {
 		pg->steps--;
-		if (r->extent->traits & NTVM_TRAIT_RESET)
+		if (READ_ONCE(r->extent->traits) & NTVM_TRAIT_RESET)
 			addr = ntvm_purge_extent(r->extent, max(addr, r->start), r->end, pg);
 		else
 			addr = r->end;

@@ -148,7 +148,8 @@ struct ntvm_info {
  * file's mapping), INVALID_PAGE_PROTECTION (WRITECOPY), NOT_SUPPORTED (types
  * that this version knows and does not have), CONFLICTING_ADDRESSES,
  * INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT, NO_MEMORY, ACCESS_DENIED (a security
- * module forbids executable memory).
+ * module forbids executable memory), UNSUCCESSFUL (RESET_UNDO: done, but
+ * contents were lost).
  */
 struct ntvm_allocate {
 	__u32 size;
@@ -603,7 +604,12 @@ struct ntvm_lock {
  * @base: first byte, page aligned
  * @len: bytes, a multiple of the page size
  * @op: NTVM_OFFER_*
- * @priority: OFFER: 1 (given up first) to 4; else 0
+ * @priority: OFFER: NTVM_OFFER_VERY_LOW (given up first) to NTVM_OFFER_NORMAL; else 0
+ *
+ * Statuses, in the order in which they win: INVALID_PARAMETER (any of the
+ * four), the handle's statuses, CONFLICTING_ADDRESSES, NOT_COMMITTED,
+ * INVALID_PAGE_PROTECTION (DISCARD), INSUFFICIENT_RESOURCES, DEVICE_BUSY
+ * (RECLAIM: done, but contents were lost).
  */
 struct ntvm_offer {
 	__u32 size;
