@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
+ * Requests that go another way than most: those on another process, and the
+ * variables of 32-bit programs.
+ *
  * Work on another process. vm_mmap() and vm_munmap() act on current->mm: for
  * another process somebody with its mm does the work. The process itself need
  * not run. No lock is held when the work is handed over.
@@ -70,4 +73,45 @@ u32 ntvm_call_run_foreign(struct ntvm_op *op, u32 (*fn)(struct ntvm_op *op))
 
 	ntvm_foreign_run(op->process, ntvm_remote_op, &remote);
 	return remote.status;
+}
+
+/**
+ * ntvm_args_fetch_narrow - ntvm_args_fetch() for variables of 4 bytes
+ * @call: the request
+ * @base: in, address of the caller's base; out, its value
+ * @len: in, address of the caller's length; out, its value
+ *
+ * Context: process context, no lock held.
+ * Return: false if one of them cannot be read and written.
+ */
+bool ntvm_args_fetch_narrow(struct ntvm_call *call, __u64 *base, __u64 *len)
+{
+	u32 __user *base_ptr = u64_to_user_ptr(*base), *len_ptr = u64_to_user_ptr(*len);
+	u32 old_base, old_len;
+
+	if (get_user(old_base, base_ptr) || put_user(old_base, base_ptr) ||
+	    get_user(old_len, len_ptr) || put_user(old_len, len_ptr))
+		return false;
+	call->args.base = (u64 __user *)base_ptr;
+	call->args.len = (u64 __user *)len_ptr;
+	*base = old_base;
+	*len = old_len;
+	return true;
+}
+
+/**
+ * ntvm_args_write_narrow - ntvm_args_write() for variables of 4 bytes
+ * @call: the request
+ * @start: new base
+ * @bytes: new length
+ *
+ * Context: process context, no lock held.
+ * Return: NTVM_STATUS_SUCCESS or NTVM_STATUS_ACCESS_VIOLATION.
+ */
+u32 ntvm_args_write_narrow(struct ntvm_call *call, u64 start, u64 bytes)
+{
+	if (put_user((u32)start, (u32 __user *)call->args.base) ||
+	    put_user(ntvm_narrow(bytes), (u32 __user *)call->args.len))
+		return NTVM_STATUS_ACCESS_VIOLATION;
+	return NTVM_STATUS_SUCCESS;
 }

@@ -37,7 +37,8 @@ union ntvm_request {
  * struct ntvm_call - one request on its way
  * @file: the open file it was made on
  * @req: the request
- * @args: the caller's base and length: where they are (INDIRECT), what they were
+ * @args: the caller's base and length: where they are (INDIRECT; with NARROW they
+ *	  are 4 bytes wide), what they were
  * @process: the target; the caller's own as long as the handle is none
  * @access: rights of the handle to it
  * @handle_status: what is wrong with the handle; wins only after the arguments
@@ -104,6 +105,30 @@ fault:
 	return false;
 }
 
+/* What a 4-byte variable can say of a number of bytes (NARROW). */
+static inline u32 ntvm_narrow(u64 bytes)
+{
+	return min_t(u64, bytes, U32_MAX & PAGE_MASK);
+}
+
+/* A result that is a single number, as wide as the caller has it. */
+static inline bool ntvm_arg_probe(struct ntvm_call *call, void __user *ptr)
+{
+	__u64 value;
+	u32 old;
+
+	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
+		return !get_user(old, (u32 __user *)ptr) && !put_user(old, (u32 __user *)ptr);
+	return ntvm_arg_read(ptr, &value);
+}
+
+static inline bool ntvm_arg_write(struct ntvm_call *call, void __user *ptr, u64 value)
+{
+	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
+		return !put_user(ntvm_narrow(value), (u32 __user *)ptr);
+	return !put_user(value, (u64 __user *)ptr);
+}
+
 /* Probe a buffer for writing: its first and last byte. */
 static inline bool ntvm_buffer_probe(u8 __user *buffer, unsigned long bytes)
 {
@@ -122,12 +147,17 @@ fault:
 	return false;
 }
 
+bool ntvm_args_fetch_narrow(struct ntvm_call *call, __u64 *base, __u64 *len);
+u32 ntvm_args_write_narrow(struct ntvm_call *call, u64 start, u64 bytes);
+
 /* The same for the two variables that most requests have, at one go. */
 static __always_inline bool ntvm_args_fetch(struct ntvm_call *call, __u64 *base, __u64 *len)
 {
 	u64 __user *base_ptr = u64_to_user_ptr(*base), *len_ptr = u64_to_user_ptr(*len);
 	u64 old_base, old_len;
 
+	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
+		return ntvm_args_fetch_narrow(call, base, len);
 	if (!access_ok(base_ptr, sizeof(u64)) || !user_access_begin(len_ptr, sizeof(u64)))
 		return false;
 	unsafe_get_user(old_base, base_ptr, fault);
@@ -165,6 +195,8 @@ static inline u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *le
 	/* The probe has written back what was there: often the result already. */
 	if (start == call->args.old_base && bytes == call->args.old_len)
 		return NTVM_STATUS_SUCCESS;
+	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
+		return ntvm_args_write_narrow(call, start, bytes);
 	if (!access_ok(call->args.base, sizeof(u64)) ||
 	    !user_write_access_begin(call->args.len, sizeof(u64)))
 		return NTVM_STATUS_ACCESS_VIOLATION;
@@ -175,6 +207,13 @@ static inline u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *le
 fault:
 	user_write_access_end();
 	return NTVM_STATUS_ACCESS_VIOLATION;
+}
+
+/* A chosen range must be one that a 32-bit program can name, its end included. */
+static inline void ntvm_args_limit(const struct ntvm_call *call, struct ntvm_range *range)
+{
+	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
+		range->limit = min_t(u64, range->limit, (1ull << 32) - NTVM_GRANULARITY);
 }
 
 u32 ntvm_call_run_foreign(struct ntvm_op *op, u32 (*fn)(struct ntvm_op *op));

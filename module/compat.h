@@ -118,6 +118,20 @@ static inline const struct path *ntvm_file_path(const struct file *file)
 #else
 	return &file->f_path;
 #endif
+#endif
+}
+
+/*
+ * Where the kernel begins to look for room for a mapping, downwards. x86 keeps
+ * a second base for 32-bit system calls; all of a 32-bit program's are that.
+ */
+static inline unsigned long ntvm_mmap_base(const struct mm_struct *mm)
+{
+#ifdef CONFIG_HAVE_ARCH_COMPAT_MMAP_BASES
+	if (mm->task_size <= U32_MAX)
+		return mm->mmap_compat_base;
+#endif
+	return mm->mmap_base;
 }
 
 /*

@@ -20,7 +20,8 @@
 #define NTVM_FEATURES	(NTVM_FEATURE_PRIVATE | NTVM_FEATURE_FOREIGN | NTVM_FEATURE_GUARD | \
 			 NTVM_FEATURE_EX | NTVM_FEATURE_WATCH | NTVM_FEATURE_RESET | \
 			 NTVM_FEATURE_LOCK | NTVM_FEATURE_COPY | NTVM_FEATURE_STACK | \
-			 NTVM_FEATURE_VECTOR | NTVM_FEATURE_LIMITS)
+			 NTVM_FEATURE_VECTOR | NTVM_FEATURE_LIMITS | \
+			 NTVM_FEATURE_NARROW)
 
 /*
  * Reads a request of exactly the size of today's, which is what nearly all
@@ -159,6 +160,7 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	if (a->status)
 		return 0;
 	op.choose = !base;
+	ntvm_args_limit(call, &op.range);
 	if (unlikely(op.type & NTVM_ALLOC_RESET)) {
 		op.offset = base & ~PAGE_MASK;
 		op.tail = (base + len) & ~PAGE_MASK;
@@ -250,28 +252,50 @@ static int ntvm_ioc_protect(struct ntvm_call *call)
 	return 0;
 }
 
+/* The answer for a 32-bit program, which sees the first 4 GiB. */
+static bool ntvm_query_write_narrow(void __user *buffer, const struct ntvm_basic_info *info)
+{
+	struct ntvm_basic_info32 out = {
+		.base = info->base,
+		.allocation_base = info->allocation_base,
+		.allocation_protect = info->allocation_protect,
+		.region_size = min_t(u64, info->region_size, (1ull << 32) - PAGE_SIZE - info->base),
+		.state = info->state,
+		.protect = info->protect,
+		.type = info->type,
+	};
+
+	return !copy_to_user(buffer, &out, sizeof(out));
+}
+
 static int ntvm_ioc_query(struct ntvm_call *call)
 {
 	struct ntvm_query *q = &call->req.query;
-	struct ntvm_basic_info __user *buffer = u64_to_user_ptr(q->buffer);
-	u64 __user *return_ptr = u64_to_user_ptr(q->return_ptr);
+	bool narrow = q->flags & NTVM_F_NARROW;
+	void __user *buffer = u64_to_user_ptr(q->buffer);
+	void __user *return_ptr = u64_to_user_ptr(q->return_ptr);
+	u64 end = call->process->space.user_end;
 	struct ntvm_basic_info out;
-	__u64 value;
+	unsigned int bytes = sizeof(out);
 
+	if (unlikely(narrow)) {
+		bytes = sizeof(struct ntvm_basic_info32);
+		end = min_t(u64, end, (1ull << 32) - PAGE_SIZE);
+	}
 	if (q->reserved)
 		return -EINVAL;
 	if (unlikely(q->info_class != NTVM_QUERY_BASIC))
-		return ntvm_ioc_query_class(call);
-	if (q->length < sizeof(out)) {
+		return narrow ? -EINVAL : ntvm_ioc_query_class(call);
+	if (q->length < bytes) {
 		q->status = NTVM_STATUS_INFO_LENGTH_MISMATCH;
 		return 0;
 	}
 	q->status = NTVM_STATUS_ACCESS_VIOLATION;
-	if (!ntvm_buffer_probe((u8 __user *)buffer, sizeof(out)))
+	if (!ntvm_buffer_probe(buffer, bytes))
 		return 0;
-	if (return_ptr && !ntvm_arg_read(return_ptr, &value))
+	if (return_ptr && !ntvm_arg_probe(call, return_ptr))
 		return 0;
-	if (q->address >= call->process->space.user_end) {
+	if (q->address >= end) {
 		q->status = NTVM_STATUS_INVALID_PARAMETER;
 		return 0;
 	}
@@ -281,8 +305,9 @@ static int ntvm_ioc_query(struct ntvm_call *call)
 	q->status = ntvm_query_basic(call->process, q->address, &out);
 	if (q->status)
 		return 0;
-	if (!ntvm_words_write(buffer, &out, sizeof(out)) ||
-	    (return_ptr && put_user((u64)sizeof(out), return_ptr)))
+	if (!(likely(!narrow) ? ntvm_words_write(buffer, &out, sizeof(out)) :
+				ntvm_query_write_narrow(buffer, &out)) ||
+	    (return_ptr && !ntvm_arg_write(call, return_ptr, bytes)))
 		q->status = NTVM_STATUS_ACCESS_VIOLATION;
 	return 0;
 }
@@ -393,7 +418,8 @@ struct ntvm_ioctl_op {
 			BUILD_BUG_ON_ZERO(sizeof(struct _type) >	\
 					  sizeof(union ntvm_request)),	\
 		.min = offsetofend(struct _type, _last),		\
-		.flags = _flags,					\
+		.flags = (_flags) | ((_flags) & NTVM_F_INDIRECT ?	\
+				     NTVM_F_NARROW : 0),		\
 		.access = _access,					\
 		.status_only = _status_only,				\
 	}
@@ -407,7 +433,7 @@ static const struct ntvm_ioctl_op ntvm_ioctls[] = {
 	NTVM_IOCTL(NTVM_IOC_PROTECT, ntvm_protect, out_old, ntvm_ioc_protect,
 		   NTVM_F_INDIRECT, NTVM_ACCESS_VM_OPERATION, false),
 	NTVM_IOCTL(NTVM_IOC_QUERY, ntvm_query, reserved, ntvm_ioc_query,
-		   0, NTVM_ACCESS_LOOK, true),
+		   NTVM_F_NARROW, NTVM_ACCESS_LOOK, true),
 	NTVM_IOCTL(NTVM_IOC_SET_CONTRACT, ntvm_set_contract, reserved, ntvm_ioc_set_contract,
 		   0, NTVM_ACCESS_VM_OPERATION, true),
 	NTVM_IOCTL(NTVM_IOC_DUPLICATE, ntvm_duplicate, out_fd, ntvm_ioc_duplicate, 0, 0, false),

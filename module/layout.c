@@ -129,13 +129,14 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 unsigned long ntvm_layout_find_hole(struct mm_struct *mm, const struct ntvm_layout *l,
 				    unsigned long len)
 {
-	unsigned long base = min(l->limit, mm->mmap_base);
+	unsigned long mmap_base = ntvm_mmap_base(mm);
+	unsigned long base = min(l->limit, mmap_base);
 	unsigned long align = l->align;
 	unsigned long addr = -ENOMEM;
 
-	if (!l->top_down && mm->mmap_base > 2 * NTVM_APART)
+	if (!l->top_down && mmap_base > 2 * NTVM_APART)
 		addr = ntvm_layout_gap(mm, l->lowest,
-				       min(base, round_down(mm->mmap_base, NTVM_APART) - NTVM_APART),
+				       min(base, round_down(mmap_base, NTVM_APART) - NTVM_APART),
 				       len, align, 0, NTVM_HOLE_TRIES);
 	if (IS_ERR_VALUE(addr))
 		addr = ntvm_layout_gap(mm, l->lowest, base, len, align, 0, NTVM_HOLE_TRIES);

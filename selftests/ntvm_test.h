@@ -35,13 +35,36 @@
 #define KIB		1024ul
 #define MIB		(1024ul * KIB)
 #define GIB		(1024ul * MIB)
-#define TIB		(1024ul * GIB)
 #define ME		NtCurrentProcess()
 
 /* A 64 KiB aligned address with plenty of free space behind it. */
 #define FIXED		((uintptr_t)0x50000000)
+
+/*
+ * What depends on the width of a program's addresses. The 4 GiB of a 32-bit
+ * program are its own, less two pages at their end.
+ */
+#ifdef _LP64
+#define TIB		(1024ul * GIB)
 /* Not in user space on any x86-64 kernel. */
 #define KERNEL_ADDRESS	((uintptr_t)0xffff888000000000)
+/* More such addresses, for an array. */
+#define KERNEL_ADDRESSES \
+	KERNEL_ADDRESS, ~0ul, 1ul << 63, 0xffff800000000000, 0xfffffffffffff000, \
+	0xff00000000000000
+/* More than the space behind any address. */
+#define TOO_MUCH	(1ul << 62)
+/* The largest reservation that must work; a checkerboard of pages to commit. */
+#define LARGE		(64 * TIB)
+#define CHECKERBOARD	(4 * GIB)
+#else
+#define KERNEL_ADDRESS	((uintptr_t)0xfffff000)
+#define KERNEL_ADDRESSES \
+	KERNEL_ADDRESS, ~0ul, 0xffffe000, 0xfffffffful - 7
+#define TOO_MUCH	(0xffffffff - FIXED)
+#define LARGE		(2 * GIB)
+#define CHECKERBOARD	(1 * GIB)
+#endif
 
 /* --- touching memory ------------------------------------------------------- */
 

@@ -25,6 +25,9 @@ for test in "$@"; do
 	i=$((i + 1))
 	set -- $test
 	name=$(basename "$1")
+	case $1 in
+	*/tests32/*) name=$name-32 ;;
+	esac
 	echo "# begin $name"
 	echo "<6>ntvm-test: $name" >/dev/kmsg
 	rm -f /tmp/timeout

@@ -121,7 +121,7 @@ TEST(reserving_is_free)
 
 	ASSERT_NE(NULL, reserve(G));
 	base = quiet_charge();
-	p = reserve(TIB);
+	p = reserve(LARGE);
 	ASSERT_NE(NULL, p);
 	EXPECT_CHARGE(base);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));

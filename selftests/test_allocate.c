@@ -483,8 +483,8 @@ TEST(wrong_addresses_and_sizes)
 		   do_alloc(ME, FIXED, 0, ~0ul, MEM_RESERVE, PAGE_READWRITE));
 	EXPECT_RES(STATUS_INVALID_PARAMETER_4, FIXED, 0ul - FIXED,
 		   do_alloc(ME, FIXED, 0, 0ul - FIXED, MEM_RESERVE, PAGE_READWRITE));
-	EXPECT_RES(STATUS_INVALID_PARAMETER_4, FIXED, 1ul << 62,
-		   do_alloc(ME, FIXED, 0, 1ul << 62, MEM_RESERVE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_INVALID_PARAMETER_4, FIXED, TOO_MUCH,
+		   do_alloc(ME, FIXED, 0, TOO_MUCH, MEM_RESERVE, PAGE_READWRITE));
 	after = snap_of(ME, p, p + G);
 	EXPECT_TRUE(snap_same(&before, &after));
 }
@@ -671,6 +671,25 @@ TEST(Z5_22_to_31_are_invalid)
 	EXPECT_EQ(0, info_of(ME).Regions);
 }
 
+/* Masks are for callers with 64-bit addresses (R-Z). */
+#ifndef _LP64
+
+TEST(Z5_masks_are_invalid_for_a_32_bit_caller)
+{
+	static const uint32_t masks[] = { 32, 33, 0xfffff, 0x1fffffff, 0x7fffffff, 0xffffffff };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(masks); i++) {
+		EXPECT_RES(STATUS_INVALID_PARAMETER_3, 0, P,
+			   do_alloc(ME, 0, masks[i], P, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
+		EXPECT_RES(STATUS_INVALID_PARAMETER_3, FIXED, P,
+			   do_alloc(ME, FIXED, masks[i], P, MEM_RESERVE, PAGE_READWRITE));
+	}
+	EXPECT_EQ(0, info_of(ME).Regions);
+}
+
+#else
+
 TEST(Z6_above_31_a_mask_whose_top_bit_counts)
 {
 	static const struct {
@@ -705,6 +724,8 @@ TEST(Z8_a_mask_with_a_given_base)
 	EXPECT_RES(STATUS_CONFLICTING_ADDRESSES, FIXED, 4 * G,
 		   do_alloc(ME, FIXED, 0xffffffff, 4 * G, MEM_RESERVE, PAGE_EXECUTE_READWRITE));
 }
+
+#endif
 
 TEST(Z9_a_window_that_cannot_hold_the_size)
 {

@@ -556,15 +556,15 @@ static int obedient(int sock, void *arg)
 		answer = 0;
 		switch (what) {
 		case ORDER_READ:
-			pr = probe_read((void *)address);
+			pr = probe_read((void *)(uintptr_t)address);
 			answer = pr.signo ? 0x100u + pr.signo : pr.value;
 			break;
 		case ORDER_WRITE:
-			pr = probe_write((void *)address, 0x77);
+			pr = probe_write((void *)(uintptr_t)address, 0x77);
 			answer = pr.signo ? 0x100u + pr.signo : pr.value;
 			break;
 		case ORDER_STATE:
-			answer = page_state((void *)address);
+			answer = page_state((void *)(uintptr_t)address);
 			break;
 		case ORDER_PAUSE:
 			pause();

@@ -370,7 +370,7 @@ TEST_F(outside, a_child_gets_no_data_even_with_dofork)
 static int dumps(int sock, void *arg)
 {
 	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-	uint8_t *p = reserve(256 * GIB);
+	uint8_t *p = reserve(LARGE);
 
 	(void)sock;
 	(void)arg;

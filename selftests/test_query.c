@@ -25,8 +25,7 @@ TEST(B1_every_user_address_has_an_answer)
 TEST(B2_addresses_outside_user_space)
 {
 	static const uintptr_t bad[] = {
-		KERNEL_ADDRESS, ~0ul, 1ul << 63, 0xffff800000000000, 0xfffffffffffff000,
-		0xff00000000000000,
+		KERNEL_ADDRESSES,
 	};
 	size_t i;
 
@@ -61,7 +60,7 @@ TEST(B4_the_length_returned_and_a_larger_buffer)
 	size_t i;
 
 	ASSERT_NE(NULL, p);
-	EXPECT_EQ(0x30, sizeof(MEMORY_BASIC_INFORMATION));
+	EXPECT_EQ(sizeof(void *) == 8 ? 0x30 : 0x1c, sizeof(MEMORY_BASIC_INFORMATION));
 	memset(buf, 0xa5, sizeof(buf));
 	EXPECT_STATUS(STATUS_SUCCESS,
 		      NtQueryVirtualMemory(ME, p, MemoryBasicInformation, buf, sizeof(buf), &written));

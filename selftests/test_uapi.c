@@ -69,6 +69,9 @@ FIELD(ntvm_basic_info, state, 32);
 FIELD(ntvm_basic_info, protect, 36);
 FIELD(ntvm_basic_info, type, 40);
 LENGTH(ntvm_basic_info, 48);
+FIELD(ntvm_basic_info32, region_size, 12);
+FIELD(ntvm_basic_info32, type, 24);
+LENGTH(ntvm_basic_info32, 28);
 HEADER(ntvm_set_contract);
 LENGTH(ntvm_set_contract, 24);
 HEADER(ntvm_duplicate);
@@ -198,7 +201,7 @@ static const struct kind kinds[] = {
 	{ "free", NTVM_IOC_FREE, sizeof(struct ntvm_free), NTVM_F_INDIRECT,
 	  offsetof(struct ntvm_free, reserved) },
 	{ "protect", NTVM_IOC_PROTECT, sizeof(struct ntvm_protect), NTVM_F_INDIRECT, -1 },
-	{ "query", NTVM_IOC_QUERY, sizeof(struct ntvm_query), 0,
+	{ "query", NTVM_IOC_QUERY, sizeof(struct ntvm_query), NTVM_F_NARROW,
 	  offsetof(struct ntvm_query, reserved) },
 	{ "set_contract", NTVM_IOC_SET_CONTRACT, sizeof(struct ntvm_set_contract), 0,
 	  offsetof(struct ntvm_set_contract, reserved) },
@@ -383,16 +386,20 @@ TEST_F(uapi, an_absurd_size)
 TEST_F(uapi, an_unknown_flag)
 {
 	size_t k;
-	uint32_t flag;
+	uint32_t flag, known;
 
 	for (k = 0; k < ARRAY_SIZE(kinds); k++) {
+		/* Whoever takes the one takes the other. */
+		known = kinds[k].flags;
+		if (known & NTVM_F_INDIRECT)
+			known |= NTVM_F_NARROW;
 		for (flag = 1; flag; flag <<= 1) {
-			if (flag & kinds[k].flags)
+			if (flag & known)
 				continue;
 			fill(self, &kinds[k]);
 			self->r.h.flags = flag;
 			EXPECT_ERRNO(EINVAL, &kinds[k]);
-			self->r.h.flags = flag | kinds[k].flags;
+			self->r.h.flags = flag | known;
 			EXPECT_ERRNO(EINVAL, &kinds[k]);
 		}
 	}
@@ -434,7 +441,7 @@ TEST_F(uapi, a_request_that_cannot_be_read)
 {
 	uint8_t *gone = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	void *bad[] = {
-		NULL, (void *)8, gone + P, (void *)KERNEL_ADDRESS, (void *)~0ul, (void *)(1ul << 63),
+		NULL, (void *)8, gone + P, (void *)KERNEL_ADDRESS, (void *)~0ul, (void *)~(~0ul >> 1),
 	};
 	size_t k, i;
 
@@ -489,8 +496,9 @@ TEST_F(uapi, outputs_that_cannot_be_written_with_indirect)
 	ASSERT_NE(MAP_FAILED, ro);
 	ASSERT_NE(MAP_FAILED, gone);
 	ASSERT_EQ(0, munmap(gone + P, P));
-	for (o = 0; o < ARRAY_SIZE(ops); o++) {
-		const struct kind *k = &kinds[ops[o]];
+	/* Each as wide variables and as narrow ones. */
+	for (o = 0; o < 2 * ARRAY_SIZE(ops); o++) {
+		const struct kind *k = &kinds[ops[o / 2]];
 
 		/* Base, length, and the old protection of protect. */
 		for (which = 0; which < (k->nr == NTVM_IOC_PROTECT ? 3 : 2); which++) {
@@ -514,7 +522,7 @@ TEST_F(uapi, outputs_that_cannot_be_written_with_indirect)
 				ASSERT_EQ(0, mprotect(ro, P, PROT_READ | PROT_WRITE));
 				memcpy(ro, which ? &len : &base, 8);
 				ASSERT_EQ(0, mprotect(ro, P, PROT_READ));
-				self->r.h.flags = NTVM_F_INDIRECT;
+				self->r.h.flags = NTVM_F_INDIRECT | (o & 1 ? NTVM_F_NARROW : 0);
 				self->r.allocate.base = which == 0 ? bad[i] : (uintptr_t)&base;
 				self->r.allocate.len = which == 1 ? bad[i] : (uintptr_t)&len;
 				if (k->nr == NTVM_IOC_PROTECT)
@@ -551,6 +559,82 @@ TEST_F(uapi, indirect_works_and_leaves_the_request_alone)
 	EXPECT_EQ(NTVM_PAGE_READWRITE, old);
 	EXPECT_EQ((uintptr_t)&base, self->r.protect.base);
 	EXPECT_EQ((uintptr_t)&len, self->r.protect.len);
+}
+
+TEST_F(uapi, narrow_variables_are_four_bytes_wide)
+{
+	/* What lies beside them must stay. */
+	struct {
+		uint32_t base, fence0, len, fence1;
+	} v = { 0, POISON, G, POISON };
+	struct {
+		uint32_t written, fence0;
+		struct ntvm_basic_info32 info;
+		uint32_t fence1;
+	} q = { POISON, POISON, { 0 }, POISON };
+	uint32_t base;
+
+	/* Chosen where 4 bytes can name it, also in a 64-bit program. */
+	fill(self, &kinds[1]);
+	self->r.h.flags = NTVM_F_INDIRECT | NTVM_F_NARROW;
+	self->r.allocate.base = (uintptr_t)&v.base;
+	self->r.allocate.len = (uintptr_t)&v.len;
+	v.len = G + 1;
+	ASSERT_EQ(0, raw(self->fd, NTVM_IOC_ALLOCATE, &self->r));
+	ASSERT_EQ(NTVM_STATUS_SUCCESS, self->r.h.status);
+	ASSERT_NE(0, v.base);
+	EXPECT_EQ(0, v.base % G);
+	EXPECT_EQ(G + P, v.len);
+	EXPECT_EQ(POISON, v.fence0);
+	EXPECT_EQ(POISON, v.fence1);
+	EXPECT_WRITE(v.base, 1);
+	base = v.base;
+
+	fill(self, &kinds[4]);
+	self->r.h.flags = NTVM_F_NARROW;
+	self->r.query.address = base;
+	self->r.query.buffer = (uintptr_t)&q.info;
+	self->r.query.length = sizeof(q.info);
+	self->r.query.return_ptr = (uintptr_t)&q.written;
+	ASSERT_EQ(0, raw(self->fd, NTVM_IOC_QUERY, &self->r));
+	EXPECT_EQ(NTVM_STATUS_SUCCESS, self->r.h.status);
+	EXPECT_EQ(sizeof(q.info), q.written);
+	EXPECT_EQ(base, q.info.base);
+	EXPECT_EQ(base, q.info.allocation_base);
+	EXPECT_EQ(G + P, q.info.region_size);
+	EXPECT_EQ(NTVM_STATE_COMMIT, q.info.state);
+	EXPECT_EQ(NTVM_PAGE_READWRITE, q.info.protect);
+	EXPECT_EQ(NTVM_TYPE_PRIVATE, q.info.type);
+	EXPECT_EQ(POISON, q.fence0);
+	EXPECT_EQ(POISON, q.fence1);
+	/* One byte less is too short. */
+	self->r.query.length--;
+	EXPECT_EQ(0, raw(self->fd, NTVM_IOC_QUERY, &self->r));
+	EXPECT_EQ(NTVM_STATUS_INFO_LENGTH_MISMATCH, self->r.h.status);
+	/* What is free above is told as far as 4 bytes go, and no address behind. */
+	self->r.query.length++;
+	self->r.query.address = FIXED;
+	EXPECT_EQ(0, raw(self->fd, NTVM_IOC_QUERY, &self->r));
+	EXPECT_EQ(NTVM_STATUS_SUCCESS, self->r.h.status);
+	EXPECT_EQ(NTVM_STATE_FREE, q.info.state);
+	EXPECT_LE(P, q.info.region_size);
+	EXPECT_LE((uint64_t)FIXED + q.info.region_size, 0xfffff000ull);
+	self->r.query.address = 0x100000000ull;
+	EXPECT_EQ(0, raw(self->fd, NTVM_IOC_QUERY, &self->r));
+	EXPECT_EQ(NTVM_STATUS_INVALID_PARAMETER, self->r.h.status);
+
+	fill(self, &kinds[2]);
+	self->r.h.flags = NTVM_F_INDIRECT | NTVM_F_NARROW;
+	self->r.free.base = (uintptr_t)&v.base;
+	self->r.free.len = (uintptr_t)&v.len;
+	self->r.free.type = NTVM_FREE_RELEASE;
+	v.len = 0;
+	EXPECT_EQ(0, raw(self->fd, NTVM_IOC_FREE, &self->r));
+	EXPECT_EQ(NTVM_STATUS_SUCCESS, self->r.h.status);
+	EXPECT_EQ(G + P, v.len);
+	EXPECT_EQ(base, v.base);
+	EXPECT_EQ(POISON, v.fence0);
+	EXPECT_EQ(POISON, v.fence1);
 }
 
 TEST_F(uapi, hostile_ranges)
@@ -704,8 +788,13 @@ TEST_F(uapi, info_tells_what_there_is)
 	EXPECT_EQ(G, i->out_granularity);
 	EXPECT_EQ(0, i->out_min_address % G);
 	EXPECT_LE(G, i->out_min_address);
+	/* The last 64 KiB of user space are nobody's. */
+#ifdef _LP64
 	EXPECT_LE(1ull << 46, i->out_max_address);
 	EXPECT_LT(i->out_max_address, 1ull << 56);
+#else
+	EXPECT_EQ(0xfffdffff, i->out_max_address);
+#endif
 	EXPECT_EQ(SIZE, i->out_reserved);
 	EXPECT_EQ(SIZE, i->out_committed);
 	EXPECT_EQ(1, i->out_regions);

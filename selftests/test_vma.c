@@ -20,21 +20,21 @@ static int vmas_of(const uint8_t *p, size_t size)
 
 TEST(one_vma_for_half_a_million_commits)
 {
-	const size_t pages = 4 * GIB / P;
-	uint8_t *p = reserve(4 * GIB);
+	const size_t pages = CHECKERBOARD / P;
+	uint8_t *p = reserve(CHECKERBOARD);
 	size_t i, bad = 0, shown = 0;
 	double begin = now();
 
 	ASSERT_NE(NULL, p);
-	EXPECT_EQ(1, vmas_of(p, 4 * GIB));
+	EXPECT_EQ(1, vmas_of(p, CHECKERBOARD));
 	for (i = 0; i < pages; i += 2)
 		if (commit(p + i * P, P, PAGE_READWRITE) != STATUS_SUCCESS)
 			bad++;
 	EXPECT_EQ(0, bad);
 	TH_LOG("%zu commits in %.1f s", pages / 2, now() - begin);
-	EXPECT_EQ(1, vmas_of(p, 4 * GIB));
+	EXPECT_EQ(1, vmas_of(p, CHECKERBOARD));
 	EXPECT_EQ(1, info_of(ME).Regions);
-	EXPECT_EQ(2 * GIB, info_of(ME).CommittedBytes);
+	EXPECT_EQ(CHECKERBOARD / 2, info_of(ME).CommittedBytes);
 	/* Every page has the right state: each run is one page long. */
 	for (i = 0; i < pages; i++) {
 		struct query q = do_query(ME, (uintptr_t)p + i * P);
@@ -64,20 +64,21 @@ TEST(one_vma_for_half_a_million_commits)
 		if (i % 106 && probe_read(p + i * P).value)
 			bad++;
 	EXPECT_EQ(0, bad);
-	EXPECT_EQ(1, vmas_of(p, 4 * GIB));
+	EXPECT_EQ(1, vmas_of(p, CHECKERBOARD));
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
-	EXPECT_EQ(0, vmas_of(p, 4 * GIB));
+	EXPECT_EQ(0, vmas_of(p, CHECKERBOARD));
 }
 
 TEST(the_same_with_mmap_and_mprotect_stops)
 {
 	int64_t limit = read_number("/proc/sys/vm/max_map_count");
-	uint8_t *p = mmap(NULL, 4 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p = mmap(NULL, CHECKERBOARD, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	size_t i, done = 0;
 
 	ASSERT_NE(MAP_FAILED, p);
 	ASSERT_LT(0, limit);
-	for (i = 0; i < 4 * GIB / P; i += 2) {
+	for (i = 0; i < CHECKERBOARD / P; i += 2) {
 		if (mprotect(p + i * P, P, PROT_READ | PROT_WRITE)) {
 			EXPECT_EQ(ENOMEM, errno);
 			break;
@@ -85,7 +86,7 @@ TEST(the_same_with_mmap_and_mprotect_stops)
 		done++;
 	}
 	TH_LOG("mprotect gave up after %zu pages; the limit is %lld VMAs", done, (long long)limit);
-	EXPECT_LT(done, 4 * GIB / P / 2);
+	EXPECT_LT(done, CHECKERBOARD / P / 2);
 	/* Two VMAs for each page, less the few the program has. */
 	EXPECT_TRUE(near(done, limit / 2, 200));
 }
@@ -206,6 +207,7 @@ static int ascending(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* 64 TiB, and what a 32-bit program has instead. */
 TEST(sparse_64_tib_cost_nothing)
 {
 	int64_t deltas[11];
@@ -216,27 +218,27 @@ TEST(sparse_64_tib_cost_nothing)
 	for (i = 0; i < 11; i++) {
 		int64_t tables = proc_status(0, "VmPTE"), memory = kernel_memory();
 		double begin = now();
-		struct res r = do_alloc(ME, 0, 0, 64 * TIB, MEM_RESERVE, PAGE_READWRITE);
+		struct res r = do_alloc(ME, 0, 0, LARGE, MEM_RESERVE, PAGE_READWRITE);
 		double took = now() - begin;
 
 		ASSERT_STATUS(STATUS_SUCCESS, r.status);
-		EXPECT_EQ(64 * TIB, r.size);
+		EXPECT_EQ(LARGE, r.size);
 		EXPECT_LT(took, 0.5);
 		EXPECT_EQ(tables, proc_status(0, "VmPTE"));
 		deltas[i] = kernel_memory() - memory;
 		EXPECT_EQ(1, vmas_in(r.base, r.base + r.size));
-		EXPECT_QUERY(r.base, r.base, PAGE_READWRITE, 64 * TIB, MEM_RESERVE, 0);
-		EXPECT_QUERY(r.base + 63 * TIB, r.base, PAGE_READWRITE, TIB, MEM_RESERVE, 0);
+		EXPECT_QUERY(r.base, r.base, PAGE_READWRITE, LARGE, MEM_RESERVE, 0);
+		EXPECT_QUERY(r.base + LARGE / 64 * 63, r.base, PAGE_READWRITE, LARGE / 64, MEM_RESERVE, 0);
 		/* A page here and there is as good as in a small one. */
-		EXPECT_STATUS(STATUS_SUCCESS, commit((void *)(r.base + 40 * TIB), P, PAGE_READWRITE));
-		EXPECT_WRITE(r.base + 40 * TIB, 1);
-		EXPECT_NO_READ(r.base + 40 * TIB + P);
+		EXPECT_STATUS(STATUS_SUCCESS, commit((void *)(r.base + LARGE / 64 * 40), P, PAGE_READWRITE));
+		EXPECT_WRITE(r.base + LARGE / 64 * 40, 1);
+		EXPECT_NO_READ(r.base + LARGE / 64 * 40 + P);
 		EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
 	}
 	/* The rest of the kernel adds to the figure and takes from it. */
 	qsort(deltas, ARRAY_SIZE(deltas), sizeof(deltas[0]), ascending);
-	TH_LOG("kernel memory for 64 TiB: %lld bytes, from %lld to %lld", (long long)deltas[5],
-	       (long long)deltas[0], (long long)deltas[10]);
+	TH_LOG("kernel memory for %llu GiB: %lld bytes, from %lld to %lld",
+	       (unsigned long long)LARGE / GIB, (long long)deltas[5], (long long)deltas[0], (long long)deltas[10]);
 	EXPECT_LT(deltas[5], (int64_t)(16 * KIB));
 }
 
@@ -249,7 +251,7 @@ TEST(sparse_many_large_reservations_cost_little)
 	ASSERT_NE(NULL, reserve(G));
 	memory = kernel_memory();
 	for (i = 0; i < 32; i++) {
-		p[i] = reserve(2 * TIB);
+		p[i] = reserve(LARGE / 32);
 		ASSERT_NE(NULL, p[i]);
 	}
 	EXPECT_LT(kernel_memory() - memory, (int64_t)(32 * 16 * KIB));
@@ -260,17 +262,18 @@ TEST(sparse_many_large_reservations_cost_little)
 TEST(sparse_commit_of_a_whole_tib_is_not_page_by_page)
 {
 	/* Uniform runs are one entry, not one each page. */
+	const size_t size = LARGE / 64;		/* 1 TiB */
 	int64_t memory = kernel_memory();
-	uint8_t *p = reserve(TIB);
+	uint8_t *p = reserve(size);
 	double begin = now();
 	NTSTATUS status;
 
 	ASSERT_NE(NULL, p);
-	status = commit(p, TIB, PAGE_READWRITE);
+	status = commit(p, size, PAGE_READWRITE);
 	EXPECT_LT(now() - begin, 5.0);
 	/* The machine may say that it has not got that much to promise. */
 	EXPECT_TRUE(status == STATUS_SUCCESS || status == STATUS_COMMITMENT_LIMIT);
-	EXPECT_EQ(status == STATUS_SUCCESS ? TIB : 0, info_of(ME).CommittedBytes);
+	EXPECT_EQ(status == STATUS_SUCCESS ? size : 0, info_of(ME).CommittedBytes);
 	EXPECT_EQ(status == STATUS_SUCCESS ? MEM_COMMIT : MEM_RESERVE, (int)page_state(p));
 	EXPECT_LT(kernel_memory() - memory, (int64_t)(4 * MIB));
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));

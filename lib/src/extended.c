@@ -7,7 +7,7 @@
  * mbind(2), before the caller has the address; if the kernel does not want the
  * policy, the allocation is undone.
  */
-#include "inout.h"
+#include "internal.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -139,24 +139,21 @@ NTSTATUS NTAPI NtAllocateVirtualMemoryEx(HANDLE ProcessHandle, PVOID *BaseAddres
 {
 	struct ntvm_allocate_ex req = {
 		REQUEST(req, ProcessHandle),
-		.flags = NTVM_F_INDIRECT,
+		.flags = INDIRECT,
+		.base = nt_address(BaseAddress),
+		.len = nt_address(RegionSize),
 		.type = AllocationType,
 		.protect = PageProtection,
 		.count = ExtendedParameterCount,
 	};
 	_Alignas(8) uint64_t old[2] = { 0, 0 };
 	struct wide_parameters wide;
-	struct inout v;
 	NTSTATUS status;
 
-	inout_load(&v, BaseAddress, RegionSize);
 	parameters_load(&wide, ExtendedParameters, ExtendedParameterCount);
-	req.base = v.base;
-	req.len = v.len;
 	req.parameters = wide.array;
 	req.old_ptr = ExtendedParameterCount ? nt_address(old) : 0;
 	status = nt_request(NTVM_IOC_ALLOCATE_EX, &req);
-	inout_store(&v, status, BaseAddress, RegionSize);
 	if (status == STATUS_SUCCESS && ExtendedParameterCount)
 		status = apply_node(BaseAddress, RegionSize, AllocationType,
 				    ExtendedParameters, ExtendedParameterCount, old);

@@ -18,6 +18,12 @@ NTSTATUS NTAPI LibntSetContract(HANDLE ProcessHandle, ULONG Contract)
 	return nt_request(NTVM_IOC_SET_CONTRACT, &req);
 }
 
+/* Of a 64-bit process a 32-bit program sees what it can count. */
+static SIZE_T size_of(uint64_t bytes)
+{
+	return bytes > (SIZE_T)-1 ? (SIZE_T)-1 : (SIZE_T)bytes;
+}
+
 NTSTATUS NTAPI LibntGetInfo(HANDLE ProcessHandle, LIBNT_INFO *Info)
 {
 	struct ntvm_info req = {
@@ -35,11 +41,11 @@ NTSTATUS NTAPI LibntGetInfo(HANDLE ProcessHandle, LIBNT_INFO *Info)
 	Info->Contract = req.out_contract;
 	Info->PageSize = req.out_page_size;
 	Info->AllocationGranularity = req.out_granularity;
-	Info->MinimumAddress = (ULONG_PTR)req.out_min_address;
-	Info->MaximumAddress = (ULONG_PTR)req.out_max_address;
-	Info->ReservedBytes = (SIZE_T)req.out_reserved;
-	Info->CommittedBytes = (SIZE_T)req.out_committed;
-	Info->Regions = (SIZE_T)req.out_regions;
+	Info->MinimumAddress = size_of(req.out_min_address);
+	Info->MaximumAddress = size_of(req.out_max_address);
+	Info->ReservedBytes = size_of(req.out_reserved);
+	Info->CommittedBytes = size_of(req.out_committed);
+	Info->Regions = size_of(req.out_regions);
 	Info->GrantedAccess = req.out_access;
 	return STATUS_SUCCESS;
 }

@@ -48,6 +48,15 @@ int nt_handle_pid(int fd);
 /* Is the descriptor that of a job? */
 int nt_is_job(int fd);
 
+/* Flags of requests that get addresses of variables: as wide as a pointer here. */
+_Static_assert(sizeof(PVOID) == sizeof(SIZE_T), "the module reads and writes them itself");
+#ifdef _LP64
+#define NARROW		0
+#else
+#define NARROW		NTVM_F_NARROW
+#endif
+#define INDIRECT	(NTVM_F_INDIRECT | NARROW)
+
 /* The header of a request in a designated initialiser. */
 #define REQUEST(type, process)			\
 	.size = sizeof(type),			\

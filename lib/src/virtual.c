@@ -5,9 +5,10 @@
  *
  * No argument is looked at here. NT checks arguments in an order that programs
  * can see, and reading the caller's in/out variables is one of these checks, so
- * the module gets the addresses of the variables and does it all.
+ * the module gets the addresses of the variables and does it all. In a 32-bit
+ * program they are 4 bytes wide: it tells the module so (NTVM_F_NARROW).
  */
-#include "inout.h"
+#include "internal.h"
 
 #ifndef _LP64
 #include <errno.h>
@@ -16,24 +17,30 @@
 #endif
 
 #ifdef _LP64
+typedef struct ntvm_basic_info basic_info;
+#else
+typedef struct ntvm_basic_info32 basic_info;
+#endif
 
-_Static_assert(sizeof(PVOID) == 8 && sizeof(SIZE_T) == 8,
-	       "the module reads and writes the caller's variables itself");
-_Static_assert(sizeof(MEMORY_BASIC_INFORMATION) == sizeof(struct ntvm_basic_info),
+_Static_assert(sizeof(MEMORY_BASIC_INFORMATION) == sizeof(basic_info),
 	       "the module fills the caller's buffer itself");
 #define SAME_FIELD(nt, ntvm)							\
 	_Static_assert(offsetof(MEMORY_BASIC_INFORMATION, nt) ==		\
-		       offsetof(struct ntvm_basic_info, ntvm) &&		\
+		       offsetof(basic_info, ntvm) &&				\
 		       sizeof(((MEMORY_BASIC_INFORMATION *)0)->nt) ==		\
-		       sizeof(((struct ntvm_basic_info *)0)->ntvm), #nt)
+		       sizeof(((basic_info *)0)->ntvm), #nt)
 SAME_FIELD(BaseAddress, base);
 SAME_FIELD(AllocationBase, allocation_base);
 SAME_FIELD(AllocationProtect, allocation_protect);
+#ifdef _LP64
 SAME_FIELD(PartitionId, partition_id);
+#endif
 SAME_FIELD(RegionSize, region_size);
 SAME_FIELD(State, state);
 SAME_FIELD(Protect, protect);
 SAME_FIELD(Type, type);
+
+#ifdef _LP64
 
 #undef SAME_FIELD
 #define SAME_FIELD(type, nt, ntvm_type, ntvm)						\
@@ -70,20 +77,15 @@ NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 {
 	struct ntvm_allocate req = {
 		REQUEST(req, ProcessHandle),
-		.flags = NTVM_F_INDIRECT,
+		.flags = INDIRECT,
+		.base = nt_address(BaseAddress),
+		.len = nt_address(RegionSize),
 		.zero_bits = ZeroBits,
 		.type = AllocationType,
 		.protect = Protect,
 	};
-	struct inout v;
-	NTSTATUS status;
 
-	inout_load(&v, BaseAddress, RegionSize);
-	req.base = v.base;
-	req.len = v.len;
-	status = nt_request(NTVM_IOC_ALLOCATE, &req);
-	inout_store(&v, status, BaseAddress, RegionSize);
-	return status;
+	return nt_request(NTVM_IOC_ALLOCATE, &req);
 }
 
 NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
@@ -91,18 +93,13 @@ NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 {
 	struct ntvm_free req = {
 		REQUEST(req, ProcessHandle),
-		.flags = NTVM_F_INDIRECT,
+		.flags = INDIRECT,
+		.base = nt_address(BaseAddress),
+		.len = nt_address(RegionSize),
 		.type = FreeType,
 	};
-	struct inout v;
-	NTSTATUS status;
 
-	inout_load(&v, BaseAddress, RegionSize);
-	req.base = v.base;
-	req.len = v.len;
-	status = nt_request(NTVM_IOC_FREE, &req);
-	inout_store(&v, status, BaseAddress, RegionSize);
-	return status;
+	return nt_request(NTVM_IOC_FREE, &req);
 }
 
 NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
@@ -111,19 +108,14 @@ NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 {
 	struct ntvm_protect req = {
 		REQUEST(req, ProcessHandle),
-		.flags = NTVM_F_INDIRECT,
+		.flags = INDIRECT,
+		.base = nt_address(BaseAddress),
+		.len = nt_address(RegionSize),
 		.old_ptr = nt_address(OldProtect),
 		.protect = NewProtect,
 	};
-	struct inout v;
-	NTSTATUS status;
 
-	inout_load(&v, BaseAddress, RegionSize);
-	req.base = v.base;
-	req.len = v.len;
-	status = nt_request(NTVM_IOC_PROTECT, &req);
-	inout_store(&v, status, BaseAddress, RegionSize);
-	return status;
+	return nt_request(NTVM_IOC_PROTECT, &req);
 }
 
 #ifdef _LP64
@@ -135,6 +127,7 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 {
 	struct ntvm_query req = {
 		REQUEST(req, ProcessHandle),
+		.flags = NARROW,
 		.address = nt_address(BaseAddress),
 		.buffer = nt_address(MemoryInformation),
 		.length = MemoryInformationLength,
@@ -145,36 +138,12 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 	return nt_request(NTVM_IOC_QUERY, &req);
 }
 
-#else /* 32-bit: the answer is narrower than the module's */
+#else /* 32-bit: the module knows the narrow answer of the basic class only */
 
 /*
- * Each class: the request with a wide buffer in place of the caller's, where
+ * Each of the others: the request with a wide buffer in place of the caller's, where
  * that is none, or too short, in the same way; then the answer, narrowed.
  */
-static NTSTATUS query_basic(struct ntvm_query *req, MEMORY_BASIC_INFORMATION *info,
-			    SIZE_T length, PSIZE_T ReturnLength)
-{
-	struct ntvm_basic_info wide;
-	NTSTATUS status;
-
-	req->length = length >= sizeof(*info) ? sizeof(wide) : 0;
-	req->buffer = info ? nt_address(&wide) : 0;
-	status = nt_request(NTVM_IOC_QUERY, req);
-	if (status != STATUS_SUCCESS)
-		return status;
-
-	info->BaseAddress = (PVOID)(uintptr_t)wide.base;
-	info->AllocationBase = (PVOID)(uintptr_t)wide.allocation_base;
-	info->AllocationProtect = wide.allocation_protect;
-	info->RegionSize = (SIZE_T)wide.region_size;
-	info->State = wide.state;
-	info->Protect = wide.protect;
-	info->Type = wide.type;
-	if (ReturnLength)
-		*ReturnLength = sizeof(*info);
-	return STATUS_SUCCESS;
-}
-
 static NTSTATUS query_region(struct ntvm_query *req, MEMORY_REGION_INFORMATION *info,
 			     SIZE_T length, PSIZE_T ReturnLength)
 {
@@ -308,8 +277,11 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 
 	switch (req.info_class) {
 	case NTVM_QUERY_BASIC:
-		return query_basic(&req, MemoryInformation, MemoryInformationLength,
-				   ReturnLength);
+		req.flags = NARROW;
+		req.buffer = nt_address(MemoryInformation);
+		req.length = MemoryInformationLength;
+		req.return_ptr = nt_address(ReturnLength);
+		return nt_request(NTVM_IOC_QUERY, &req);
 	case NTVM_QUERY_REGION:
 		return query_region(&req, MemoryInformation, MemoryInformationLength,
 				    ReturnLength);

@@ -39,7 +39,8 @@ void access_init(void)
 	sigaction(SIGBUS, &act, NULL);
 }
 
-static uint32_t fault_status(int sig, uint64_t first, uint64_t last)
+/* Not inlined: its variables shall not live across sigsetjmp(). */
+static uint32_t __attribute__((noinline)) fault_status(int sig, uint64_t first, uint64_t last)
 {
 	PVOID page = NULL;
 	NTSTATUS status;

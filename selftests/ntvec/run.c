@@ -70,10 +70,9 @@ static bool env_init(struct env *env, bool uses_b, char *text)
 	/* User space ends at a power of two where that is an address at all. */
 	while (kern && kern <= info.MaximumAddress)
 		kern <<= 1;
+	/* All 4 GiB are a 32-bit program's, but for its last pages. */
 	if (!kern || kern > UINTPTR_MAX)
-		kern = ((uint64_t)info.MaximumAddress | 0xFFFF) + 1;
-	if (!kern || kern > UINTPTR_MAX)
-		kern = UINTPTR_MAX & ~(uint64_t)0xFFFF;
+		kern = UINTPTR_MAX & ~(uint64_t)0xFFF;
 	env->kern = kern + 0xC8;
 
 	return !uses_b || choose_b(&env->b, text);

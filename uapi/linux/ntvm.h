@@ -20,7 +20,8 @@
  * Handles. An open file of /dev/ntvm is a handle to the address space that
  * opened it. Another process gets one by pidfd_getfd(2) or SCM_RIGHTS.
  *
- * Layout is the same for 32-bit and 64-bit callers.
+ * Layout is the same for 32-bit and 64-bit callers. A 32-bit program keeps bases
+ * and lengths in 4-byte variables: NTVM_F_NARROW.
  */
 #ifndef _UAPI_LINUX_NTVM_H
 #define _UAPI_LINUX_NTVM_H
@@ -59,8 +60,15 @@
  * the caller's 8-byte in/out variables instead of the values; they are read
  * and probed for writing where NT probes them, and a bad one is
  * NTVM_STATUS_ACCESS_VIOLATION with nothing changed.
+ *
+ * NARROW, in every request that takes INDIRECT and in QUERY: those variables,
+ * and QUERY's answer, are a 32-bit program's: 4 bytes wide. An address that the
+ * module chooses is then below 4 GiB in any process, and what is too large for
+ * 4 bytes is given as the largest multiple of a page that is not. Without
+ * INDIRECT it means nothing but that.
  */
 #define NTVM_F_INDIRECT		0x1u
+#define NTVM_F_NARROW		0x2u
 
 /**
  * struct ntvm_header - how every request begins
@@ -126,6 +134,7 @@ struct ntvm_info {
 #define NTVM_FEATURE_STACK	(1ull << 8)	/* STACK */
 #define NTVM_FEATURE_VECTOR	(1ull << 9)	/* VECTOR */
 #define NTVM_FEATURE_LIMITS	(1ull << 10)	/* LIMITS, JOB */
+#define NTVM_FEATURE_NARROW	(1ull << 11)	/* NTVM_F_NARROW */
 
 /**
  * struct ntvm_allocate - NTVM_IOC_ALLOCATE: reserve and commit
@@ -231,19 +240,19 @@ struct ntvm_protect {
 /**
  * struct ntvm_query - NTVM_IOC_QUERY
  * @size: see struct ntvm_header
- * @flags: must be 0
+ * @flags: 0 or, for class BASIC, NTVM_F_NARROW
  * @handle: needs NTVM_ACCESS_QUERY or NTVM_ACCESS_QUERY_LIMITED
  * @status: out
  * @address: any address up to the end of user space; not used by WORKING_SET_EX
  * @buffer: address of the answer:
- *	BASIC: struct ntvm_basic_info
+ *	BASIC: struct ntvm_basic_info, with NARROW struct ntvm_basic_info32
  *	MAPPED_FILENAME: struct ntvm_mapped_filename and the name
  *	REGION: struct ntvm_region_info; less of it with a shorter @length
  *	WORKING_SET_EX: an array of struct ntvm_working_set_entry
  *	IMAGE: struct ntvm_image_info
  * @length: bytes at @buffer
  * @return_ptr: 0, or the address of an 8-byte variable for the bytes written
- *	(BUFFER_OVERFLOW: for the bytes needed)
+ *	(BUFFER_OVERFLOW: for the bytes needed), with NARROW a 4-byte one
  * @info_class: NTVM_QUERY_*
  * @reserved: 0
  *
@@ -363,6 +372,26 @@ struct ntvm_mapped_filename {
 	__u16 maximum_length;
 	__u32 pad;
 	__aligned_u64 buffer;
+};
+
+/**
+ * struct ntvm_basic_info32 - the same for a 32-bit program
+ * @base: see struct ntvm_basic_info
+ * @allocation_base: see there
+ * @allocation_protect: see there
+ * @region_size: see there
+ * @state: see there
+ * @protect: see there
+ * @type: see there
+ */
+struct ntvm_basic_info32 {
+	__u32 base;
+	__u32 allocation_base;
+	__u32 allocation_protect;
+	__u32 region_size;
+	__u32 state;
+	__u32 protect;
+	__u32 type;
 };
 
 /**
