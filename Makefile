@@ -37,7 +37,7 @@ help:
 	@echo 'make check          build for all kernels and run all tests in QEMU'
 	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
 	@echo 'make demo           a demonstration, in QEMU'
-	@echo 'make bench          the measurements, in QEMU'
+	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages and, if built, the module'
 	@echo 'make clean          remove build/'
 

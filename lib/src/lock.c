@@ -61,7 +61,7 @@ static NTSTATUS request(uint32_t op, HANDLE process, PVOID *base, PSIZE_T size, 
 {
 	struct ntvm_lock req = {
 		REQUEST(req, process),
-		.flags = NTVM_F_INDIRECT,
+		.flags = INDIRECT,
 		.base = nt_address(base),
 		.len = nt_address(size),
 		.op = op,
@@ -69,23 +69,7 @@ static NTSTATUS request(uint32_t op, HANDLE process, PVOID *base, PSIZE_T size, 
 	};
 	NTSTATUS status;
 
-#ifdef _LP64
 	status = nt_request(NTVM_IOC_LOCK, &req);
-#else
-	/* The module's variables are wider than the caller's: see virtual.c. */
-	_Alignas(8) uint64_t base_copy = base ? nt_address(*base) : 0;
-	_Alignas(8) uint64_t size_copy = size ? *size : 0;
-
-	if (base)
-		req.base = nt_address(&base_copy);
-	if (size)
-		req.len = nt_address(&size_copy);
-	status = nt_request(NTVM_IOC_LOCK, &req);
-	if (NT_SUCCESS(status)) {
-		*base = (PVOID)(uintptr_t)base_copy;
-		*size = (SIZE_T)size_copy;
-	}
-#endif
 	if (status != STATUS_MEMORY_NOT_ALLOCATED)
 		return status;
 	if (req.handle != NTVM_CURRENT_PROCESS)

@@ -47,6 +47,7 @@ struct series {
 
 static struct {
 	bool quick, tsv, check, only_watch;
+	bool alone;		/* measure ntvm only */
 	int rounds, batches;
 	int fd;			/* for requests without libnt */
 	int missed;
@@ -95,6 +96,8 @@ static int by_value(const void *x, const void *y)
 
 static double median(struct series *s)
 {
+	if (!s->n && b.alone)
+		return 0;
 	if (!s->n)
 		die("nothing was measured");
 	qsort(s->v, s->n, sizeof(s->v[0]), by_value);
@@ -106,6 +109,8 @@ static double mean(const struct series *s)
 	double sum = 0;
 	int i;
 
+	if (!s->n)
+		return 0;
 	for (i = 0; i < s->n; i++)
 		sum += s->v[i];
 	return sum / s->n;
@@ -122,6 +127,13 @@ static double mean(const struct series *s)
 		end_ = now();								\
 		if (s_->n < MAX_BATCHES)						\
 			s_->v[s_->n++] = (double)(end_ - start_) / (count);		\
+	} while (0)
+
+/* The same for what ntvm is compared with. */
+#define MEASURE_OTHER(out, i, count, statement)						\
+	do {										\
+		if (!b.alone)								\
+			MEASURE(out, i, count, statement);				\
 	} while (0)
 
 /* --- the operations ---------------------------------------------------------------- */
@@ -305,7 +317,7 @@ static void row(const char *name, double base, double nt, double ratio, double l
 
 static void compare(const char *name, double base, double nt, double limit)
 {
-	row(name, base, nt, nt / base, limit);
+	row(name, base, nt, base ? nt / base : 0, limit);
 }
 
 /* --- what is measured -------------------------------------------------------------- */
@@ -325,13 +337,13 @@ static void commit_and_decommit(void)
 		char *r = n + 2 * GIB;
 
 		for (batch = 0; batch < b.batches; batch++) {
-			MEASURE(&mp, i, BATCH, prot(checker(m, batch, i), PAGE,
+			MEASURE_OTHER(&mp, i, BATCH, prot(checker(m, batch, i), PAGE,
 						    PROT_READ | PROT_WRITE));
 			MEASURE(&nt, i, BATCH, nt_alloc(checker(n, batch, i), PAGE, MEM_COMMIT));
 			MEASURE(&raw, i, BATCH, raw_commit(checker(r, batch, i)));
 		}
 		for (batch = 0; batch < b.batches; batch++) {
-			MEASURE(&mp_un, i, BATCH, map_decommit(checker(m, batch, i), PAGE));
+			MEASURE_OTHER(&mp_un, i, BATCH, map_decommit(checker(m, batch, i), PAGE));
 			MEASURE(&nt_un, i, BATCH, nt_free(checker(n, batch, i), PAGE,
 							  MEM_DECOMMIT));
 			MEASURE(&raw_un, i, BATCH, raw_decommit(checker(r, batch, i)));
@@ -369,8 +381,8 @@ static void reserve_and_release(void)
 	int batch, i;
 
 	for (batch = -2; batch < b.batches; batch++) {
-		MEASURE(&mp, i, BATCH, unmap(map_reserve(MIB), MIB));
-		MEASURE(&wine, i, BATCH, wine_reserve_release());
+		MEASURE_OTHER(&mp, i, BATCH, unmap(map_reserve(MIB), MIB));
+		MEASURE_OTHER(&wine, i, BATCH, wine_reserve_release());
 		MEASURE(&nt, i, BATCH, nt_free(nt_reserve(MIB, MEM_RESERVE), 0, MEM_RELEASE));
 		if (batch < 0)
 			mp.n = wine.n = nt.n = 0;
@@ -445,13 +457,13 @@ static void touch_rounds(bool write)
 			size_t at = (size_t)batch * TOUCH_BATCH * PAGE;
 
 			if (write) {
-				MEASURE(&anon, i, TOUCH_BATCH, touch(a + at + i * PAGE));
+				MEASURE_OTHER(&anon, i, TOUCH_BATCH, touch(a + at + i * PAGE));
 				MEASURE(&nt, i, TOUCH_BATCH, touch(n + at + i * PAGE));
-				MEASURE(&shared, i, TOUCH_BATCH, touch(s + at + i * PAGE));
+				MEASURE_OTHER(&shared, i, TOUCH_BATCH, touch(s + at + i * PAGE));
 			} else {
-				MEASURE(&anon, i, TOUCH_BATCH, touch_read(a + at + i * PAGE));
+				MEASURE_OTHER(&anon, i, TOUCH_BATCH, touch_read(a + at + i * PAGE));
 				MEASURE(&nt, i, TOUCH_BATCH, touch_read(n + at + i * PAGE));
-				MEASURE(&shared, i, TOUCH_BATCH, touch_read(s + at + i * PAGE));
+				MEASURE_OTHER(&shared, i, TOUCH_BATCH, touch_read(s + at + i * PAGE));
 			}
 		}
 		unmap(a, len);
@@ -493,7 +505,7 @@ static void protect(void)
 				touch(npage);
 			}
 			/* An even count: it ends as it began. */
-			MEASURE(&mp[touched], i, BATCH,
+			MEASURE_OTHER(&mp[touched], i, BATCH,
 				prot(mpage, PAGE, i & 1 ? PROT_READ | PROT_WRITE : PROT_READ));
 			MEASURE(&nt[touched], i, BATCH,
 				nt_protect(npage, PAGE, i & 1 ? PAGE_READWRITE : PAGE_READONLY));
@@ -526,9 +538,9 @@ static void decommit_touched(void)
 			touch(checker(d, 0, i));
 			touch(checker(n, 0, i));
 		}
-		MEASURE(&fixed, i, BATCH, map_decommit(checker(m, 0, i), PAGE));
+		MEASURE_OTHER(&fixed, i, BATCH, map_decommit(checker(m, 0, i), PAGE));
 		MEASURE(&nt, i, BATCH, nt_free(checker(n, 0, i), PAGE, MEM_DECOMMIT));
-		MEASURE(&advise, i, BATCH, {
+		MEASURE_OTHER(&advise, i, BATCH, {
 			if (madvise(checker(d, 0, i), PAGE, MADV_DONTNEED))
 				sys_failed("madvise");
 			prot(checker(d, 0, i), PAGE, PROT_NONE);
@@ -553,7 +565,7 @@ static void commit_big(void)
 	for (batch = -2; batch < b.batches / 4; batch++) {
 		char *m = map_reserve(len), *n = nt_reserve(len, MEM_RESERVE);
 
-		MEASURE(&mp, i, BATCH / 4, prot(m + i * 2 * MIB, MIB, PROT_READ | PROT_WRITE));
+		MEASURE_OTHER(&mp, i, BATCH / 4, prot(m + i * 2 * MIB, MIB, PROT_READ | PROT_WRITE));
 		MEASURE(&nt, i, BATCH / 4, nt_alloc(n + i * 2 * MIB, MIB, MEM_COMMIT));
 		unmap(m, len);
 		nt_free(n, 0, MEM_RELEASE);
@@ -840,6 +852,9 @@ static error_t option(int key, char *arg, struct argp_state *state)
 	case 't':
 		b.tsv = true;
 		return 0;
+	case 'n':
+		b.alone = true;
+		return 0;
 	case 'c':
 		b.check = true;
 		return 0;
@@ -858,6 +873,7 @@ int main(int argc, char **argv)
 		{ "quick", 'q', NULL, 0, "fewer rounds", 0 },
 		{ "check", 'c', NULL, 0, "exit with 1 if a limit is missed", 0 },
 		{ "only-watch", 'w', NULL, 0, "only what is about write watch", 0 },
+		{ "ntvm", 'n', NULL, 0, "measure ntvm alone, nothing beside it", 0 },
 		{ "tsv", 't', NULL, 0, "lines for a program: @group and @row, tabs between", 0 },
 		{ 0 },
 	};
@@ -896,10 +912,13 @@ int main(int argc, char **argv)
 		protect();
 		decommit_touched();
 		commit_big();
-		vector();
 	}
-	watch();
-	if (!b.only_watch)
+	/* Beside a module that has no more than these there is nothing to compare. */
+	if (!b.alone && !b.only_watch)
+		vector();
+	if (!b.alone)
+		watch();
+	if (!b.alone && !b.only_watch)
 		wall();
 	if (!b.tsv)
 		printf("\n%s\n", b.missed ? "A limit is missed." : "All limits are kept.");
