@@ -1085,6 +1085,19 @@ NTSTATUS NTAPI NtQueryInformationJobObject(HANDLE JobHandle,
 					   ULONG JobObjectInformationLength,
 					   PULONG ReturnLength);
 
+/* --- Win32's view ------------------------------------------------------------
+ * For the functions of libnt-win32.h; programs may use them as well.
+ */
+
+/* The Win32 error of a status; 317, ERROR_MR_MID_NOT_FOUND, if it has none. */
+ULONG NTAPI RtlNtStatusToDosError(NTSTATUS Status);
+
+/* Where the calling thread's last error is: what GetLastError() returns. */
+DWORD *NTAPI LibntLastError(void);
+
+/* Bytes of a large page; 0 if the kernel has none. */
+SIZE_T NTAPI LibntLargePageMinimum(void);
+
 /* --- what Linux adds ------------------------------------------------------------ */
 
 /*

@@ -119,8 +119,9 @@ static bool status_matches(const struct step *step, struct env *env, const struc
 				return true;
 		} else if (step->status[i].inferred) {
 			/* Only the Win32 code was seen, the status is a guess. */
-			if (status == step->status[i].status ||
-			    (w32 && NT_SUCCESS(status) == NT_SUCCESS(step->status[i].status)))
+			if (step->w32 ? w32 && NT_SUCCESS(status) ==
+					       NT_SUCCESS(step->status[i].status) :
+					status == step->status[i].status)
 				return true;
 		} else if (status == step->status[i].status) {
 			if (!step->w32 || w32 || !known)

@@ -6,6 +6,7 @@
 #include "ntvec.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,43 +157,12 @@ static const struct name *const tables[] = {
 	[NAMES_WATCH] = watch_names,
 };
 
-/* Many to one, as Win32's own table is. */
-static const struct {
-	int w32;
-	uint32_t status;
-} w32_map[] = {
-	{ 0,	0x00000000 },
-	{ 87,	0xC000000D }, { 87,	0xC00000EF }, { 87,	0xC00000F0 },
-	{ 87,	0xC00000F1 }, { 87,	0xC00000F2 }, { 87,	0xC00000F3 },
-	{ 87,	0xC00000F4 }, { 87,	0xC00000F5 }, { 87,	0xC00000F6 },
-	{ 87,	0xC00000F7 }, { 87,	0xC00000F8 }, { 87,	0xC00000F9 },
-	{ 87,	0xC00000FA }, { 87,	0xC0000030 }, { 87,	0xC0000045 },
-	{ 87,	0xC000001A }, { 87,	0xC000001B }, { 87,	0xC000004E },
-	{ 87,	0xC0000003 },
-	{ 487,	0xC0000018 }, { 487,	0xC0000019 }, { 487,	0xC000009F },
-	{ 487,	0xC00000A0 }, { 487,	0xC000002D }, { 487,	0xC0000141 },
-	{ 998,	0xC0000005 }, { 998,	0x80000002 },
-	{ 5,	0xC0000021 }, { 5,	0xC0000022 }, { 5,	0xC000010A },
-	{ 6,	0xC0000008 }, { 6,	0xC0000024 },
-	{ 8,	0xC0000017 },
-	{ 24,	0xC0000004 },
-	{ 50,	0xC00000BB },
-	{ 158,	0xC000002A },
-	{ 299,	0x8000000D },
-	{ 1132,	0xC0000220 },
-	{ 1314,	0xC0000061 },
-	{ 1450,	0xC000009A },
-	{ 1453,	0xC00000A1 },
-	{ 1455,	0xC000012D },
-	{ 1816,	0xC0000044 },
-};
-
+/* The wrappers' own map; -1 for what has no error code. */
 int status_to_w32(uint32_t status)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(w32_map); i++)
-		if (w32_map[i].status == status)
-			return w32_map[i].w32;
-	return -1;
+	ULONG error = RtlNtStatusToDosError((NTSTATUS)status);
+
+	return error == 317 || error > INT_MAX ? -1 : (int)error;
 }
 
 const char *status_name(uint32_t status)

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <libnt-win32.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -299,7 +300,7 @@ static bool op_free(const struct step *step, struct env *env, struct outcome *ou
 	return true;
 }
 
-/* VirtualFree: refuses a release with a size itself and hides what Nt writes back. */
+/* VirtualFree itself: of its errors only the Win32 code can be seen. */
 static bool op_win32free(const struct step *step, struct env *env, struct outcome *out)
 {
 	struct range r;
@@ -309,12 +310,10 @@ static bool op_win32free(const struct step *step, struct env *env, struct outcom
 	    !pos_flags(step, 2, NAMES_MEM, env, &type, out))
 		return false;
 
-	if (type == MEM_RELEASE && r.size) {
-		out->status = (uint32_t)STATUS_INVALID_PARAMETER;
-		out->w32 = 87;
-		return true;
-	}
-	out->status = (uint32_t)NtFreeVirtualMemory(step_handle(step), &r.base, &r.size, type);
+	SetLastError(ERROR_SUCCESS);
+	out->status = (uint32_t)(VirtualFreeEx(step_handle(step), r.base, r.size, type) ?
+				 STATUS_SUCCESS : STATUS_UNSUCCESSFUL);
+	out->w32 = (int)GetLastError();
 	return true;
 }
 

@@ -333,6 +333,29 @@ static bool take_status(struct step *step, const char *text, char *msg)
 	return true;
 }
 
+/* Every status of a step must have one of the step's Win32 errors, by the wrappers' map. */
+static bool check_w32(const struct step *step, struct env *env, char *msg)
+{
+	for (int i = 0; i < step->nr_status; i++) {
+		int want = status_to_w32(step->status[i].status);
+		const char *text = step->w32;
+		bool found = false;
+		uint64_t number;
+		char part[256];
+
+		if (step->status[i].fail || want < 0)
+			continue;
+		while (next_part(&text, '|', part, sizeof(part)))
+			found |= eval_number(env, part, &number, msg) && number == (uint64_t)want;
+		if (!found) {
+			snprintf(msg, MSG_MAX, "%s is error %d, not w32=%s",
+				 status_name(step->status[i].status), want, step->w32);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool take_results(struct step *step, char **token, int nr, struct env *env, char *msg)
 {
 	static const struct key w32 = { "w32", KIND_NUM, NULL };
@@ -368,6 +391,9 @@ static bool take_results(struct step *step, char **token, int nr, struct env *en
 			return false;
 		}
 	}
+
+	if (step->w32 && !check_w32(step, env, msg))
+		return false;
 
 	/* The name comes first: its step may speak of it, as in "as=a base=a". */
 	for (int i = 0; i < KEYS_MAX; i++)
