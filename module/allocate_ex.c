@@ -265,6 +265,8 @@ int ntvm_ioc_allocate_ex(struct ntvm_call *call)
 	a->status = ntvm_rules_extended_range(base, len, a->type, space, &op.range);
 	if (!a->status)
 		a->status = ntvm_rules_requirements(&req, base, space, &op.range);
+	if (!a->status && (a->type & NTVM_ALLOC_LARGE_PAGES))
+		a->status = ntvm_rules_plain(ntvm_rules_large_range(base, len, &op.range));
 	if (a->status)
 		return 0;
 	a->status = call->handle_status;
@@ -277,7 +279,12 @@ int ntvm_ioc_allocate_ex(struct ntvm_call *call)
 		a->status = NTVM_STATUS_NOT_SUPPORTED;
 		return 0;
 	}
-	a->status = ntvm_call_run(call, &op, ntvm_allocate);
+	ntvm_args_limit(call, &op.range);
+	if (unlikely(op.type & NTVM_ALLOC_RESET)) {
+		op.offset = base & ~PAGE_MASK;
+		op.tail = (base + len) & ~PAGE_MASK;
+	}
+	a->status = ntvm_call_allocate(call, &op);
 	if (a->status)
 		return op.err;
 	written = ntvm_args_write(call, &a->base, &a->len, op.range.start,

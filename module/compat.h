@@ -86,20 +86,6 @@ static inline void ntvm_fops_clear_mmap(struct file_operations *fops)
 	fops->mmap = NULL;
 }
 
-/*
- * Pages of another mm, under its mmap lock, which stays held; @flags without
- * FOLL_REMOTE. 6.1 has a parameter for VMAs.
- */
-static inline long ntvm_gup_remote(struct mm_struct *mm, unsigned long start,
-				   unsigned long nr, unsigned int flags, struct page **pages)
-{
-#ifdef NTVM_HAVE_GUP_VMAS
-	return get_user_pages_remote(mm, start, nr, flags, pages, NULL, NULL);
-#else
-	return get_user_pages_remote(mm, start, nr, flags, pages, NULL);
-#endif
-}
-
 /* How often a page is mapped. 6.1: by page; later only by folio. */
 static inline int ntvm_page_mapcount(struct page *page)
 {
@@ -117,7 +103,6 @@ static inline const struct path *ntvm_file_path(const struct file *file)
 	return file_user_path(file);
 #else
 	return &file->f_path;
-#endif
 #endif
 }
 

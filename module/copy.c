@@ -97,8 +97,8 @@ static unsigned int ntvm_copy_pin(struct ntvm_piece *piece)
 		nr = ntvm_copy_allowed(x, ntvm_page(x, at), nr, piece->write);
 		if (!nr)
 			break;
-		ret = ntvm_gup_remote(mm, at, nr, piece->write ? FOLL_WRITE : 0,
-				      piece->pages + got);
+		ret = ntvm_get_pages_remote(mm, at, nr, piece->write ? FOLL_WRITE : 0,
+					    piece->pages + got, NULL);
 		if (ret <= 0)
 			break;
 		got += ret;
@@ -144,6 +144,26 @@ static unsigned int ntvm_copy_write(struct ntvm_piece *piece, unsigned int bytes
 	return done;
 }
 
+/*
+ * The pages were taken when they were writable, and a write watch may have been
+ * reset since: what is written behind its back is recorded here.
+ */
+static void ntvm_copy_wrote(struct ntvm_piece *piece, unsigned int bytes)
+{
+	unsigned long addr = piece->address & PAGE_MASK;
+	struct ntvm_process *p = piece->process;
+	struct ntvm_region *r;
+
+	if (!bytes || ntvm_process_lock(p, false))
+		return;
+	for (; addr < piece->address + bytes; addr += PAGE_SIZE) {
+		r = ntvm_regions_find(&p->regions, addr);
+		if (r && (r->extent->traits & NTVM_TRAIT_WATCH))
+			ntvm_watch_wrote(r->extent, ntvm_page(r->extent, addr));
+	}
+	ntvm_process_unlock(p, false);
+}
+
 /* Returns bytes copied; fewer than there are: the copy ends here. */
 static unsigned int ntvm_copy_piece(struct ntvm_piece *piece)
 {
@@ -157,6 +177,8 @@ static unsigned int ntvm_copy_piece(struct ntvm_piece *piece)
 	bytes = min_t(unsigned int, piece->bytes,
 		      got * PAGE_SIZE - offset_in_page(piece->address));
 	done = piece->write ? ntvm_copy_write(piece, bytes) : ntvm_copy_read(piece, bytes);
+	if (piece->write)
+		ntvm_copy_wrote(piece, done);
 	for (i = 0; i < got; i++)
 		put_page(piece->pages[i]);
 	/* What stopped it then was the caller's buffer. */

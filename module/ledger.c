@@ -255,6 +255,7 @@ bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages)
 		if (credit < (long)pages)
 			return false;
 	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
+	ntvm_ledger_count(l, pages);
 	return true;
 }
 

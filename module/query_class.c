@@ -200,12 +200,6 @@ static u32 ntvm_query_filename(struct ntvm_process *p, const struct ntvm_query *
 
 /* --- the working set ------------------------------------------------------------------ */
 
-/* Is a page locked in memory? Nothing can be locked yet. */
-static bool ntvm_lock_test(const struct ntvm_extent *x, unsigned long page)
-{
-	return false;
-}
-
 /* A page of a region: it is valid only while its state allows to read it. */
 static u64 ntvm_ws_region(const struct ntvm_region *r, unsigned long addr)
 {
@@ -227,7 +221,7 @@ static u64 ntvm_ws_region(const struct ntvm_region *r, unsigned long addr)
 	put_page(page);
 	if (x->traits & NTVM_TRAIT_LARGE)
 		bits |= NTVM_WS_LARGE_PAGE;
-	if (ntvm_lock_test(x, ntvm_page(x, addr)))
+	if (ntvm_lock_held(x, ntvm_page(x, addr)))
 		bits |= NTVM_WS_LOCKED;
 	return bits;
 }

@@ -503,11 +503,7 @@ static u32 ntvm_offer(struct ntvm_op *op)
 	status = ntvm_process_lock_at(p, op->range.start, &exclusive, &r);
 	if (status)
 		return status;
-	/*
-	 * Large pages do not leave memory, neither now nor under pressure.
-	 * NTVM_TRAIT_LOCKED: an offer is to unlock the pages here, before any of
-	 * it; the shrinker passes over folios that are pinned or mlocked.
-	 */
+	/* Large pages do not leave memory, neither now nor under pressure. */
 	if (!r || op->range.end > r->end || (r->extent->traits & NTVM_TRAIT_LARGE)) {
 		ntvm_process_unlock(p, exclusive);
 		return NTVM_STATUS_CONFLICTING_ADDRESSES;
@@ -517,6 +513,9 @@ static u32 ntvm_offer(struct ntvm_op *op)
 	last = ntvm_page(x, op->range.end - 1);
 	mutex_lock(&x->lock);
 	status = ntvm_offer_check(x, first, last, op->type == NTVM_OFFER_DISCARD);
+	/* What is offered or discarded is not locked any more, as in NT. */
+	if (!status && op->type != NTVM_OFFER_RECLAIM && (x->traits & NTVM_TRAIT_LOCKED))
+		ntvm_lock_drop(x, op->range.start, op->range.end);
 	if (!status) {
 		switch (op->type) {
 		case NTVM_OFFER_OFFER:
@@ -595,7 +594,7 @@ static void ntvm_purge_page(struct ntvm_extent *x, unsigned long page, struct nt
 	state = ntvm_pages_get(&x->pages, page);
 	/* A guard is disarmed without the folio lock: its state is left alone. */
 	if (!(state & NTVM_STATE_RESET) || (state & NTVM_STATE_GUARD) ||
-	    folio->mapping != mapping || folio_test_large(folio) ||
+	    ntvm_lock_held(x, page) || folio->mapping != mapping || folio_test_large(folio) ||
 	    folio_test_writeback(folio) || folio_test_mlocked(folio) ||
 	    folio_maybe_dma_pinned(folio))
 		goto unlock;

@@ -258,8 +258,14 @@ u32 ntvm_rules_allocate_range(u64 base, u64 len, u64 zero_bits, u32 type,
 	return NTVM_STATUS_SUCCESS;
 }
 
-/* The extended call has no numbered statuses. */
-static u32 ntvm_rules_plain(u32 status)
+/**
+ * ntvm_rules_plain - the extended call has no numbered statuses
+ * @status: of the plain call
+ *
+ * Context: Any.
+ * Return: @status, or INVALID_PARAMETER for one with a number.
+ */
+u32 ntvm_rules_plain(u32 status)
 {
 	if (status >= NTVM_STATUS_INVALID_PARAMETER_1 && status <= NTVM_STATUS_INVALID_PARAMETER_6)
 		return NTVM_STATUS_INVALID_PARAMETER;

@@ -63,6 +63,7 @@ u32 ntvm_rules_state_protect(u8 state);
 u32 ntvm_rules_allocate_type(u64 zero_bits, u32 type, u32 protect, bool mask_ok);
 u32 ntvm_rules_allocate_range(u64 base, u64 len, u64 zero_bits, u32 type,
 			      const struct ntvm_space *space, struct ntvm_range *out);
+u32 ntvm_rules_plain(u32 status);
 u32 ntvm_rules_extended_type(u32 type, u32 protect);
 u32 ntvm_rules_extended_range(u64 base, u64 len, u32 type, const struct ntvm_space *space,
 			      struct ntvm_range *out);
