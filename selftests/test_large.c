@@ -12,13 +12,13 @@
 #include <sys/stat.h>
 
 #define L	(2 * MIB)
-#define LARGE	(MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES)
+#define RESERVE_LARGE	(MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES)
 #define ENABLED	"/sys/kernel/mm/transparent_hugepage/shmem_enabled"
 #define AT	((uintptr_t)0x60000000)
 
 static uint8_t *large(size_t size, ULONG protect)
 {
-	struct res r = do_alloc(ME, 0, 0, size, LARGE, protect);
+	struct res r = do_alloc(ME, 0, 0, size, RESERVE_LARGE, protect);
 
 	return r.status == STATUS_SUCCESS ? (uint8_t *)r.base : NULL;
 }
@@ -133,7 +133,7 @@ TEST(T3_sizes_bases_and_types)
 	static const uintptr_t bases[] = { AT + 1, AT + P, AT + G, AT + L / 2, AT + L - 1 };
 	static const ULONG types[] = {
 		MEM_LARGE_PAGES, MEM_RESERVE | MEM_LARGE_PAGES, MEM_COMMIT | MEM_LARGE_PAGES,
-		LARGE | MEM_WRITE_WATCH, LARGE | MEM_PHYSICAL, LARGE | MEM_RESET,
+		RESERVE_LARGE | MEM_WRITE_WATCH, RESERVE_LARGE | MEM_PHYSICAL, RESERVE_LARGE | MEM_RESET,
 		MEM_RESET | MEM_LARGE_PAGES, MEM_RESET_UNDO | MEM_LARGE_PAGES,
 	};
 	static const ULONG protects[] = {
@@ -144,25 +144,25 @@ TEST(T3_sizes_bases_and_types)
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, sizes[i],
-			   do_alloc(ME, 0, 0, sizes[i], LARGE, PAGE_READWRITE));
+			   do_alloc(ME, 0, 0, sizes[i], RESERVE_LARGE, PAGE_READWRITE));
 		EXPECT_RES(STATUS_INVALID_PARAMETER_4, AT, sizes[i],
-			   do_alloc(ME, AT, 0, sizes[i], LARGE, PAGE_READWRITE));
+			   do_alloc(ME, AT, 0, sizes[i], RESERVE_LARGE, PAGE_READWRITE));
 	}
 	for (i = 0; i < ARRAY_SIZE(bases); i++)
 		EXPECT_RES(STATUS_INVALID_PARAMETER_2, bases[i], L,
-			   do_alloc(ME, bases[i], 0, L, LARGE, PAGE_READWRITE));
+			   do_alloc(ME, bases[i], 0, L, RESERVE_LARGE, PAGE_READWRITE));
 	for (i = 0; i < ARRAY_SIZE(types); i++)
 		EXPECT_RES(STATUS_INVALID_PARAMETER_5, 0, L,
 			   do_alloc(ME, 0, 0, L, types[i], PAGE_READWRITE));
 	for (i = 0; i < ARRAY_SIZE(protects); i++)
 		EXPECT_RES(STATUS_INVALID_PAGE_PROTECTION, 0, L,
-			   do_alloc(ME, 0, 0, L, LARGE, protects[i]));
-	EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, 0, do_alloc(ME, 0, 0, 0, LARGE, PAGE_READWRITE));
+			   do_alloc(ME, 0, 0, L, RESERVE_LARGE, protects[i]));
+	EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, 0, do_alloc(ME, 0, 0, 0, RESERVE_LARGE, PAGE_READWRITE));
 	EXPECT_RES(STATUS_INVALID_PARAMETER_2, KERNEL_ADDRESS, L,
-		   do_alloc(ME, KERNEL_ADDRESS, 0, L, LARGE, PAGE_READWRITE));
+		   do_alloc(ME, KERNEL_ADDRESS, 0, L, RESERVE_LARGE, PAGE_READWRITE));
 	/* The values win over the handle. */
-	EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, P, do_alloc(NULL, 0, 0, P, LARGE, PAGE_READWRITE));
-	EXPECT_RES(STATUS_INVALID_HANDLE, 0, L, do_alloc(NULL, 0, 0, L, LARGE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, P, do_alloc(NULL, 0, 0, P, RESERVE_LARGE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_INVALID_HANDLE, 0, L, do_alloc(NULL, 0, 0, L, RESERVE_LARGE, PAGE_READWRITE));
 	after = books();
 	EXPECT_TRUE(books_same(&before, &after));
 }
@@ -171,20 +171,20 @@ TEST(a_base_is_taken_if_it_is_free)
 {
 	struct books before, after;
 
-	EXPECT_RES(STATUS_SUCCESS, AT, 2 * L, do_alloc(ME, AT, 0, 2 * L, LARGE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_SUCCESS, AT, 2 * L, do_alloc(ME, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE));
 	EXPECT_EQ((int64_t)(2 * L), by_pmd((void *)AT, 2 * L));
 	before = books();
 	EXPECT_RES(STATUS_CONFLICTING_ADDRESSES, AT + L, 2 * L,
-		   do_alloc(ME, AT + L, 0, 2 * L, LARGE, PAGE_READWRITE));
+		   do_alloc(ME, AT + L, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE));
 	/* Below the lowest address. */
 	EXPECT_STATUS(STATUS_SUCCESS, do_alloc(ME, AT + 3 * L, 0, P, MEM_RESERVE, PAGE_READWRITE).status);
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES,
-		      do_alloc(ME, AT + 2 * L, 0, 2 * L, LARGE, PAGE_READWRITE).status);
+		      do_alloc(ME, AT + 2 * L, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE).status);
 	EXPECT_STATUS(STATUS_SUCCESS, release((void *)(AT + 3 * L)));
 	ASSERT_EQ((void *)(AT + 4 * L), mmap((void *)(AT + 4 * L), P, PROT_READ,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES,
-		      do_alloc(ME, AT + 4 * L, 0, L, LARGE, PAGE_READWRITE).status);
+		      do_alloc(ME, AT + 4 * L, 0, L, RESERVE_LARGE, PAGE_READWRITE).status);
 	munmap((void *)(AT + 4 * L), P);
 	after = books();
 	EXPECT_TRUE(books_same(&before, &after));
@@ -198,7 +198,7 @@ TEST(chosen_addresses_are_aligned_whatever_lies_about)
 
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		ASSERT_NE(NULL, reserve(G * (1 + i * 5 % 7)));
-		r = do_alloc(ME, 0, i % 3 == 2 ? 1 : 0, L, LARGE | (i & 1 ? MEM_TOP_DOWN : 0),
+		r = do_alloc(ME, 0, i % 3 == 2 ? 1 : 0, L, RESERVE_LARGE | (i & 1 ? MEM_TOP_DOWN : 0),
 			     PAGE_READWRITE);
 		ASSERT_STATUS(STATUS_SUCCESS, r.status);
 		p[i] = (uint8_t *)r.base;
@@ -382,22 +382,22 @@ static int needs_room(int sock, void *arg)
 	if (!unprivileged(2 * L + L - 1))
 		return 1;
 	before = books();
-	if (do_alloc(ME, 0, 0, 3 * L, LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
+	if (do_alloc(ME, 0, 0, 3 * L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 2;
 	/* The privilege is asked for before the state. */
-	if (do_alloc(ME, 0, 0, 3 * L, LARGE, PAGE_WRITECOPY).status != STATUS_PRIVILEGE_NOT_HELD)
+	if (do_alloc(ME, 0, 0, 3 * L, RESERVE_LARGE, PAGE_WRITECOPY).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 3;
 	after = books();
 	if (!books_same(&before, &after))
 		return 4;
-	r = do_alloc(ME, 0, 0, 2 * L, LARGE, PAGE_READWRITE);
+	r = do_alloc(ME, 0, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE);
 	if (r.status != STATUS_SUCCESS || locked() != (int64_t)(2 * L))
 		return 5;
-	if (do_alloc(ME, 0, 0, L, LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
+	if (do_alloc(ME, 0, 0, L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 6;
 	if (release((void *)r.base) != STATUS_SUCCESS || locked())
 		return 7;
-	return do_alloc(ME, 0, 0, L, LARGE, PAGE_READWRITE).status == STATUS_SUCCESS ? 0 : 8;
+	return do_alloc(ME, 0, 0, L, RESERVE_LARGE, PAGE_READWRITE).status == STATUS_SUCCESS ? 0 : 8;
 }
 
 TEST(an_ordinary_user_needs_room_below_rlimit_memlock)
@@ -435,9 +435,9 @@ static int gives_large_pages(int sock, void *arg)
 	(void)sock;
 	if (!unprivileged(L))
 		return 1;
-	if (do_alloc(h, AT, 0, 2 * L, LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
+	if (do_alloc(h, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 2;
-	return do_alloc(h, AT, 0, L, LARGE, PAGE_READWRITE).status == STATUS_SUCCESS ? 0 : 3;
+	return do_alloc(h, AT, 0, L, RESERVE_LARGE, PAGE_READWRITE).status == STATUS_SUCCESS ? 0 : 3;
 }
 
 static uint64_t ask(struct child *c, uint64_t what)
@@ -462,13 +462,13 @@ TEST(for_another_process_the_callers_limit_counts)
 	EXPECT_STATUS(STATUS_SUCCESS, do_protect(h, AT, L, PAGE_READONLY).status);
 	EXPECT_STATUS(STATUS_SUCCESS, do_free(h, AT, 0, MEM_RELEASE).status);
 	EXPECT_EQ(0, ask(&c, 1));
-	EXPECT_STATUS(STATUS_SUCCESS, do_alloc(h, AT, 0, 2 * L, LARGE, PAGE_EXECUTE_READ).status);
+	EXPECT_STATUS(STATUS_SUCCESS, do_alloc(h, AT, 0, 2 * L, RESERVE_LARGE, PAGE_EXECUTE_READ).status);
 	EXPECT_EQ(2 * L, ask(&c, 1));
 	EXPECT_EQ(0, locked());
 	child_tell(c.sock, 0);
 	EXPECT_EQ(0, child_wait(&c));
 	EXPECT_STATUS(STATUS_PROCESS_IS_TERMINATING,
-		      do_alloc(h, AT, 0, L, LARGE, PAGE_READWRITE).status);
+		      do_alloc(h, AT, 0, L, RESERVE_LARGE, PAGE_READWRITE).status);
 }
 
 /* --- when there are none --------------------------------------------------------------- */
@@ -492,12 +492,12 @@ TEST_F(denied, without_large_pages_nothing_is_allocated)
 	struct books before = books(), after;
 
 	(void)self;
-	EXPECT_RES(STATUS_NO_MEMORY, 0, 4 * L, do_alloc(ME, 0, 0, 4 * L, LARGE, PAGE_READWRITE));
-	EXPECT_RES(STATUS_NO_MEMORY, AT, L, do_alloc(ME, AT, 0, L, LARGE, PAGE_EXECUTE_READ));
+	EXPECT_RES(STATUS_NO_MEMORY, 0, 4 * L, do_alloc(ME, 0, 0, 4 * L, RESERVE_LARGE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_NO_MEMORY, AT, L, do_alloc(ME, AT, 0, L, RESERVE_LARGE, PAGE_EXECUTE_READ));
 	EXPECT_TRUE(wait_until(3, (after = books(), books_same(&before, &after))));
 	EXPECT_FREE(AT);
 	ASSERT_EQ(0, write_file(ENABLED, "never"));
-	EXPECT_RES(STATUS_SUCCESS, AT, L, do_alloc(ME, AT, 0, L, LARGE, PAGE_READWRITE));
+	EXPECT_RES(STATUS_SUCCESS, AT, L, do_alloc(ME, AT, 0, L, RESERVE_LARGE, PAGE_READWRITE));
 	/* What there is stays, whatever is set afterwards. */
 	ASSERT_EQ(0, write_file(ENABLED, "deny"));
 	EXPECT_WRITE(AT + 77, 1);
@@ -510,7 +510,7 @@ TEST(a_process_that_has_disabled_huge_pages_gets_none_or_all)
 	struct res r;
 
 	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
-	r = do_alloc(ME, AT, 0, 2 * L, LARGE, PAGE_READWRITE);
+	r = do_alloc(ME, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE);
 	if (r.status == STATUS_SUCCESS) {
 		EXPECT_EQ((int64_t)(2 * L), locked());
 		EXPECT_STATUS(STATUS_SUCCESS, release((void *)AT));
@@ -542,7 +542,7 @@ static int runs_out(int sock, void *arg)
 		return 3;
 	before = books();
 	huge = read_keyed("/proc/vmstat", "thp_file_alloc");
-	r = do_alloc(ME, AT, 0, 8 * L, LARGE, PAGE_READWRITE);
+	r = do_alloc(ME, AT, 0, 8 * L, RESERVE_LARGE, PAGE_READWRITE);
 	if (r.status != STATUS_NO_MEMORY || r.base != AT || r.size != 8 * L)
 		return 4;
 	/* There have been some. */
@@ -551,7 +551,7 @@ static int runs_out(int sock, void *arg)
 	if (!wait_until(3, (after = books(), books_same(&before, &after))))
 		return 6;
 	/* And there are now. */
-	if (do_alloc(ME, AT, 0, 2 * L, LARGE, PAGE_READWRITE).status != STATUS_SUCCESS)
+	if (do_alloc(ME, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_SUCCESS)
 		return 7;
 	return 0;
 }

@@ -271,6 +271,7 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 		self->r.allocate_ex.len = G;
 		self->r.allocate_ex.type = NTVM_ALLOC_RESERVE | NTVM_ALLOC_COMMIT;
 		self->r.allocate_ex.protect = NTVM_PAGE_READWRITE;
+		break;
 	case NTVM_IOC_COPY:
 		self->r.copy.op = NTVM_COPY_WRITE;
 		self->r.copy.address = (uintptr_t)self->p;
@@ -286,6 +287,7 @@ static void fill(FIXTURE_DATA(uapi) *self, const struct kind *k)
 	case NTVM_IOC_FLUSH:
 		self->r.flush.base = (uintptr_t)self->p;
 		self->r.flush.len = P;
+		break;
 	case NTVM_IOC_VECTOR:
 		self->vector = (struct ntvm_vector_entry){
 			.op = NTVM_VECTOR_DECOMMIT, .base = (uintptr_t)self->p, .len = P,
@@ -839,11 +841,9 @@ TEST_F(uapi, random_requests)
 			self->r.allocate.type |= 0x40000000;	/* never to succeed */
 		else if (k->nr == NTVM_IOC_ALLOCATE_EX)
 			self->r.allocate_ex.type |= 0x40000000;
-		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT)
 		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT ||
-			 k->nr == NTVM_IOC_COPY)
-		else if (k->nr == NTVM_IOC_FREE || k->nr == NTVM_IOC_PROTECT ||
-			 k->nr == NTVM_IOC_VECTOR || k->nr == NTVM_IOC_LIMITS)
+			 k->nr == NTVM_IOC_COPY || k->nr == NTVM_IOC_VECTOR ||
+			 k->nr == NTVM_IOC_LIMITS)
 			self->r.h.handle = 1 << 20;
 		err = raw(self->fd, k->nr, &self->r);
 		if (k->nr == NTVM_IOC_JOB && !err && !self->r.h.status &&

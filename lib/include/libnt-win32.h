@@ -120,7 +120,7 @@ LIBNT_W32 DWORD WINAPI GetLastError(void)
 	return *LibntLastError();
 }
 
-LIBNT_W32 VOID WINAPI SetLastError(DWORD dwErrCode)
+LIBNT_W32 void WINAPI SetLastError(DWORD dwErrCode)
 {
 	*LibntLastError() = dwErrCode;
 }
