@@ -583,10 +583,11 @@ TEST(a_hog_gets_the_memory_and_nobody_is_killed)
 		TH_LOG("Committed_AS %lld -> %lld", (long long)charge,
 		       (long long)meminfo("Committed_AS"));
 	}
+	/* Reclaim may go on for a while; the undo is what ends it for these pages. */
 	lost = pages - (size_t)disposable() / P;
-	EXPECT_EQ(lost, count(p, 0, pages, ZERO));
-	EXPECT_EQ(pages - lost, count(p, 0, pages, OLD));
 	EXPECT_STATUS(STATUS_UNSUCCESSFUL, undo(p, pages * P));
+	EXPECT_LE(lost, count(p, 0, pages, ZERO));
+	EXPECT_EQ(pages, count(p, 0, pages, ZERO) + count(p, 0, pages, OLD));
 	EXPECT_STATUS(STATUS_SUCCESS, decommit(p, pages * P));
 	EXPECT_TRUE(wait_until(5, near(charge - (int64_t)(pages * P), meminfo("Committed_AS"),
 				       2 * MIB)));
