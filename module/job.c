@@ -11,7 +11,7 @@
  * ancestors'. An orphan has lost those: it is in the job if it, or an ancestor
  * that it still has, opened the device before.
  *
- * Locks: ntvm_job.lock and the table's, both spinlocks, innermost.
+ * Locks: ntvm_job_object.lock and the table's, both spinlocks, innermost.
  */
 #include <linux/anon_inodes.h>
 #include <linux/file.h>

@@ -5,24 +5,26 @@
  * Locks, outermost first:
  *
  *   ntvm_process.lock     rwsem. Exclusive: the region tree and the layout of
- *                         VMAs change (reserve, release, anything executable).
- *                         Shared: they do not (commit, decommit, protect, query).
+ *                         VMAs change (reserve, release, placeholders, anything
+ *                         executable). Shared: they do not (commit, decommit,
+ *                         protect, query).
  *   ntvm_extent.lock      mutex. One change of an extent's page states at a
  *                         time, from the first look at them until the pages
  *                         that the change disowned are gone.
  *                         Faults of growing stacks only try for it.
  *   ntvm_ledger.lock      mutex. The commit charge.
- *   job.c's two spinlocks  who is in which job; the sums of a job. Neither is
- *                         held when the other, or any other lock, is taken.
- *   mmap_lock             taken by vm_mmap() and vm_munmap(), and by the look
- *                         at foreign mappings; never held when the above are
- *                         taken.
+ *   mmap_lock             taken by vm_mmap() and vm_munmap(), by the look at
+ *                         foreign mappings, and to take pages for a lock or a
+ *                         copy; never held when the above are taken.
  *   ntvm_extent.fault_lock  rwsem. Exclusive for the instant in which page
  *                         states change; shared by faults, from their check
  *                         until the page is locked, and by queries. Shared,
  *                         with a folio locked, it covers the RESET and LOST
  *                         bits of that page.
  *   folio lock, i_mmap_rwsem, page table locks
+ *   spinlocks             the table of processes (process.c), the refusals
+ *                         (hit.c), who is in which job and the sums of a job
+ *                         (job.c). No other lock is taken under one of these.
  *
  * fault.c has the revocation protocol that ties the last three together. User
  * memory is copied outside all of them. vm_operations.close runs under the
