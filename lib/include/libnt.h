@@ -17,8 +17,7 @@
  * as they were.
  *
  * The rules behind each call are the published ones (the ntifs.h reference
- * pages) and, where those are silent or wrong, what Windows was observed to do;
- * the man pages of the calls say which rule is which.
+ * pages) and, where those are silent or wrong, what Windows was observed to do.
  *
  * Statuses that come from the way to the device, for every call:
  *   STATUS_NO_SUCH_DEVICE     /dev/ntvm is missing: the module is not loaded
@@ -482,7 +481,8 @@ typedef struct _OBJECT_ATTRIBUTES {
  */
 
 /*
- * Reserve (MEM_RESERVE), commit (MEM_COMMIT) or both. Needs PROCESS_VM_OPERATION.
+ * Reserve (MEM_RESERVE), commit (MEM_COMMIT) or both. MEM_RESET and MEM_RESET_UNDO,
+ * each alone: contents may be dropped, or not any more. Needs PROCESS_VM_OPERATION.
  * *BaseAddress  in: the address, NULL for any; out: rounded down, to 64 KiB for
  *		 a reservation and to a page for a commit
  * ZeroBits	 0 to 20: the result is below 2^(32 - ZeroBits), 0 for no limit;

@@ -154,11 +154,11 @@ struct ntvm_info {
  * INVALID_PAGE_PROTECTION, ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_2
  * (base), INVALID_PARAMETER_4 (len), INVALID_PARAMETER_3 (len is more than
  * zero_bits leaves), the handle's statuses, ALREADY_COMMITTED (a commit on a
- * file's mapping), INVALID_PAGE_PROTECTION (WRITECOPY), NOT_SUPPORTED (types
- * that this version knows and does not have), CONFLICTING_ADDRESSES,
- * INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT, NO_MEMORY, ACCESS_DENIED (a security
- * module forbids executable memory), UNSUCCESSFUL (RESET_UNDO: done, but
- * contents were lost).
+ * file's mapping), INVALID_PAGE_PROTECTION (WRITECOPY; GUARD with LARGE_PAGES),
+ * NOT_SUPPORTED (PHYSICAL), PRIVILEGE_NOT_HELD (LARGE_PAGES),
+ * CONFLICTING_ADDRESSES, INSUFFICIENT_RESOURCES, COMMITMENT_LIMIT, NO_MEMORY,
+ * ACCESS_DENIED (a security module forbids executable memory), UNSUCCESSFUL
+ * (RESET_UNDO: done, but contents were lost).
  */
 struct ntvm_allocate {
 	__u32 size;
@@ -217,8 +217,7 @@ struct ntvm_free {
  *	     protection, else 0
  * @protect: NTVM_PAGE_*
  * @out_old: out without NTVM_F_INDIRECT, protection of the first page before the
- *	     call; NOACCESS when the range is not fit (CONFLICTING_ADDRESSES,
- *	     NOT_COMMITTED)
+ *	     call; NOACCESS when the memory is what is wrong
  *
  * Statuses, in the order in which they win: INVALID_PAGE_PROTECTION,
  * ACCESS_VIOLATION (INDIRECT), INVALID_PARAMETER_2 (base), INVALID_PARAMETER_3
@@ -556,7 +555,7 @@ struct ntvm_allocate_ex {
  * @flags: must be 0
  * @handle: needs NTVM_ACCESS_VM_OPERATION
  * @status: out
- * @op: NTVM_WATCH_GET or NTVM_WATCH_RESET
+ * @op: NTVM_WATCH_GET or NTVM_WATCH_RESET, else EINVAL
  * @watch_flags: GET: 0 or NTVM_WATCH_FLAG_RESET, reset the pages that are returned
  * @base: an address of a watched region
  * @len: bytes
@@ -565,6 +564,8 @@ struct ntvm_allocate_ex {
  *	       entries filled
  * @granularity_ptr: GET: address of a 4-byte variable for the page size
  * @reserved: 0
+ *
+ * RESET: the four that are of GET must be 0.
  */
 struct ntvm_watch {
 	__u32 size;
