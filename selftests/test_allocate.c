@@ -332,6 +332,37 @@ TEST(A15_reserve_and_commit_over_program_text_conflicts)
 	EXPECT_RES(STATUS_SUCCESS, FIXED, P, do_alloc(ME, FIXED, 0, P, MEM_RESERVE, PAGE_READWRITE));
 }
 
+TEST(A18_commit_over_a_file_or_shared_memory_is_already_committed)
+{
+	static const ULONG words[] = { PAGE_NOACCESS, PAGE_READWRITE, PAGE_EXECUTE_READ, PAGE_WRITECOPY };
+	uint8_t *shared = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t *private = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t s = (uintptr_t)shared, text = (uintptr_t)&do_alloc & ~(uintptr_t)(P - 1);
+	SIZE_T size = P;
+	PVOID base = shared;
+	size_t i;
+
+	ASSERT_NE(MAP_FAILED, shared);
+	ASSERT_NE(MAP_FAILED, private);
+	*shared = 0x3c;
+	/* It wins over what is wrong with the protection. */
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		EXPECT_RES(STATUS_ALREADY_COMMITTED, s, P,
+			   do_alloc(ME, s, 0, P, MEM_COMMIT, words[i]));
+		EXPECT_RES(STATUS_ALREADY_COMMITTED, text, P,
+			   do_alloc(ME, text, 0, P, MEM_COMMIT, words[i]));
+	}
+	EXPECT_RES(STATUS_CONFLICTING_ADDRESSES, private, P,
+		   do_alloc(ME, (uintptr_t)private, 0, P, MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_STATUS(STATUS_UNABLE_TO_DELETE_SECTION,
+		      NtFreeVirtualMemory(ME, &base, &size, MEM_DECOMMIT));
+	EXPECT_EQ(shared, base);
+	EXPECT_EQ(P, size);
+	EXPECT_READ(shared, 0x3c);
+	munmap(shared, P);
+	munmap(private, P);
+}
+
 TEST(A23_an_address_is_reusable_at_once)
 {
 	int i;
