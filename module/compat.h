@@ -132,15 +132,20 @@ static inline void ntvm_vm_ops_clear_uffd(struct vm_operations_struct *ops)
 }
 
 /*
- * Take the right to write out of the page tables. A kernel of any version may be
- * without MAPPING_DIRTY_HELPERS; there the pages go out of the page tables.
+ * Take the right to write out of the page tables. Returns how many entries it
+ * was taken from. A kernel of any version may be without MAPPING_DIRTY_HELPERS;
+ * there the pages go out of the page tables, and nobody counts them.
  */
-static inline void ntvm_wp_mapping(struct address_space *mapping, pgoff_t first, pgoff_t nr)
+#define NTVM_WP_COUNTS	IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS)
+
+static inline unsigned long ntvm_wp_mapping(struct address_space *mapping, pgoff_t first,
+					    pgoff_t nr)
 {
 #ifdef CONFIG_MAPPING_DIRTY_HELPERS
-	wp_shared_mapping_range(mapping, first, nr);
+	return wp_shared_mapping_range(mapping, first, nr);
 #else
 	unmap_mapping_pages(mapping, first, nr, false);
+	return 0;
 #endif
 }
 

@@ -394,25 +394,122 @@ static u32 ntvm_watch_collect(struct ntvm_watch_call *w, unsigned int want, bool
 
 /* --- resetting ----------------------------------------------------------------------------- */
 
-/* Write-protects the pages of @map, and clean ones between them. */
-static void ntvm_watch_protect(struct address_space *mapping, pgoff_t base,
-			       const unsigned long *map)
+/*
+ * Write-protects the pages of @map, and clean ones between them. Returns how many
+ * entries were writable; *@walked becomes how many pages were looked at.
+ */
+static unsigned long ntvm_watch_protect(struct address_space *mapping, pgoff_t base,
+					const unsigned long *map, unsigned long *walked)
 {
 	unsigned int start = 0, end = 0, i, from;
+	unsigned long writable = 0;
 
+	*walked = 0;
 	for (i = 0; i < NTVM_MAP_WORDS; i++) {
 		if (!map[i])
 			continue;
 		from = i * BITS_PER_LONG + __ffs(map[i]);
 		if (end && from - end > NTVM_WATCH_GAP) {
-			ntvm_wp_mapping(mapping, base + start, end - start);
+			writable += ntvm_wp_mapping(mapping, base + start, end - start);
+			*walked += end - start;
 			end = 0;
 		}
 		if (!end)
 			start = from;
 		end = i * BITS_PER_LONG + __fls(map[i]) + 1;
 	}
-	ntvm_wp_mapping(mapping, base + start, end - start);
+	*walked += end - start;
+	return writable + ntvm_wp_mapping(mapping, base + start, end - start);
+}
+
+/*
+ * Is none of the folios of @map locked? @there becomes those that are in memory.
+ * No search for each page, but a look into the page cache's nodes.
+ */
+static bool ntvm_watch_unlocked(struct address_space *mapping, pgoff_t base,
+				const unsigned long *map, unsigned long *there)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	unsigned int i, bit, slot, nr;
+	unsigned long word, part;
+	struct folio *folio;
+	bool ret = false;
+
+	bitmap_copy(there, map, NTVM_MAP_PAGES);
+	xas_lock_irq(&xas);
+	for (i = 0; i < NTVM_MAP_WORDS; i++) {
+		for (word = map[i]; word; word &= ~part) {
+			bit = __ffs(word);
+			part = BIT(bit);
+			xas_set(&xas, base + i * BITS_PER_LONG + bit);
+			folio = xas_load(&xas);
+			if (!xas_valid(&xas) || !xas.xa_node || xas.xa_node->shift) {
+				/* No node, so nothing in memory; or one for a large folio. */
+				if (folio)
+					goto out;
+				there[i] &= ~part;
+				continue;
+			}
+			slot = xas.xa_index & XA_CHUNK_MASK;
+			nr = min_t(unsigned int, BITS_PER_LONG - bit, XA_CHUNK_SIZE - slot);
+			part = word & GENMASK(bit + nr - 1, bit);
+			slot -= bit;
+			for (word &= ~part; part; part &= part - 1) {
+				bit = __ffs(part);
+				folio = xa_entry_locked(xas.xa, xas.xa_node, slot + bit);
+				if (unlikely(!folio || xa_is_value(folio)))
+					there[i] &= ~BIT(bit);
+				else if (unlikely(xa_is_internal(folio) ||
+						  folio_test_locked(folio)))
+					goto out;
+			}
+		}
+	}
+	ret = true;
+out:
+	xas_unlock_irq(&xas);
+	/* Who has unlocked one of them has changed the page tables before. */
+	smp_mb();
+	return ret;
+}
+
+/*
+ * Steps 2 to 4 without a lock on any folio, see above. False if they are still to
+ * be done.
+ */
+static bool ntvm_watch_protect_fast(struct ntvm_watch_call *w, pgoff_t base,
+				    const struct ntvm_watch_leaf *leaf)
+{
+	unsigned long there[NTVM_MAP_WORDS], again[NTVM_MAP_WORDS], writable, walked, page;
+	struct ntvm_extent *x = w->extent;
+	struct address_space *mapping = x->file->f_mapping;
+	struct mm_struct *mm = x->process->mm;
+	unsigned int nr;
+
+	if (!NTVM_WP_COUNTS || !mmap_read_trylock(mm))
+		return false;
+	if (!ntvm_watch_unlocked(mapping, base, leaf->map, there)) {
+		mmap_read_unlock(mm);
+		return false;
+	}
+	nr = bitmap_weight(there, NTVM_MAP_PAGES);
+	if (!nr) {
+		mmap_read_unlock(mm);
+		return true;
+	}
+	writable = ntvm_watch_protect(mapping, base, there, &walked);
+	mmap_read_unlock(mm);
+	if (writable != nr || ntvm_mm_has_pinned(mm))
+		return false;
+	if (walked == nr)
+		return true;
+	/* Clean pages were walked over. Did one become writable and was counted? */
+	page = leaf->page;
+	rcu_read_lock();
+	ntvm_pages_marked(&x->pages, &page, min(page | (NTVM_MAP_PAGES - 1), x->pages.nr - 1),
+			  NTVM_STATE_DIRTY, again);
+	rcu_read_unlock();
+	return bitmap_subset(again, there, NTVM_MAP_PAGES);
 }
 
 /* The same for one page whose folio somebody else had locked. */
@@ -492,7 +589,7 @@ static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_w
 	struct ntvm_extent *x = w->extent;
 	struct address_space *mapping = x->file->f_mapping;
 	pgoff_t base = ntvm_shadow_pgoff(x, x->start) + leaf->page;
-	unsigned long *latch;
+	unsigned long *latch, walked;
 	unsigned int nr, i;
 
 	if (unlikely(!xa_empty(&x->latched))) {
@@ -504,11 +601,13 @@ static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_w
 	ntvm_pages_mark(&x->pages, leaf->page, NTVM_STATE_DIRTY, leaf->map, false);
 	up_write(&x->fault_lock);
 
+	if (likely(ntvm_watch_protect_fast(w, base, leaf)))
+		return;
 	bitmap_zero(w->slow, NTVM_MAP_PAGES);
 	bitmap_zero(w->pinned, NTVM_MAP_PAGES);
 	nr = ntvm_watch_trylock(w, base, leaf->map);
 	if (nr) {
-		ntvm_watch_protect(mapping, base, leaf->map);
+		ntvm_watch_protect(mapping, base, leaf->map, &walked);
 		if (unlikely(ntvm_mm_has_pinned(x->process->mm))) {
 			for (i = 0; i < nr; i++) {
 				if (folio_maybe_dma_pinned(w->folio[i]))
