@@ -45,13 +45,15 @@
  * (Y11 of the tests on Windows). These are kept in ntvm_extent.latched, outside
  * the states, and reported like the others.
  *
- * User memory is copied with no lock held, 512 addresses at a time.
+ * User memory is written with no lock held: what is reported is kept as maps of
+ * leaves, and becomes addresses only on its way to the caller.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include "call.h"
 #include "compat.h"
@@ -68,7 +70,7 @@ struct ntvm_watch_leaf {
 	unsigned long map[NTVM_MAP_WORDS];
 };
 
-/* What has been reported and is to be reset. */
+/* What is reported, and what has been reported and is to be reset. */
 struct ntvm_watch_report {
 	struct ntvm_watch_report *next;
 	unsigned int nr;
@@ -83,12 +85,10 @@ struct ntvm_watch_report {
  * @end: first byte behind it
  * @pos: first page not looked at
  * @last: last page of the range
- * @nr: entries of @address
- * @report: what was reported, newest first
+ * @report: what is reported, newest first
  * @first: first piece of @report
  * @slow: pages whose folio somebody else has locked
  * @pinned: pages whose folio is pinned
- * @address: what goes to the caller next
  * @folio: what is locked while a leaf is reset
  */
 struct ntvm_watch_call {
@@ -98,15 +98,11 @@ struct ntvm_watch_call {
 	unsigned long end;
 	unsigned long pos;
 	unsigned long last;
-	unsigned int nr;
 	struct ntvm_watch_report *report;
 	struct ntvm_watch_report first;
 	unsigned long slow[NTVM_MAP_WORDS];
 	unsigned long pinned[NTVM_MAP_WORDS];
-	union {
-		u64 address[NTVM_MAP_PAGES];
-		struct folio *folio[NTVM_MAP_PAGES];
-	};
+	struct folio *folio[NTVM_MAP_PAGES];
 };
 
 /* --- recording ------------------------------------------------------------------------ */
@@ -315,54 +311,42 @@ static void ntvm_watch_unlock(struct ntvm_watch_call *w)
 	ntvm_process_unlock(w->process, false);
 }
 
-/* Puts the pages of a leaf, @room of them at most, into w->address. */
-static void ntvm_watch_list(struct ntvm_watch_call *w, struct ntvm_watch_leaf *leaf,
-			    unsigned int room)
+/* Leaves the first @room pages, at least one, in a leaf. Returns how many it has now. */
+static unsigned int ntvm_watch_trim(struct ntvm_watch_call *w, struct ntvm_watch_leaf *leaf,
+				    u64 room)
 {
-	unsigned long base = w->extent->start + (leaf->page << PAGE_SHIFT), word, kept;
-	u64 *to = &w->address[w->nr], *end = to + room;
-	unsigned int i, bit;
+	unsigned int nr = bitmap_weight(leaf->map, NTVM_MAP_PAGES), left, i;
+	unsigned long word, kept = 0;
 
-	for (i = 0; i < NTVM_MAP_WORDS; i++, base += BITS_PER_LONG * PAGE_SIZE) {
-		word = leaf->map[i];
-		if (likely(end - to >= BITS_PER_LONG)) {
-			if (word == ~0ul) {
-				for (bit = 0; bit < BITS_PER_LONG; bit++)
-					to[bit] = base + ((unsigned long)bit << PAGE_SHIFT);
-				to += BITS_PER_LONG;
-				continue;
-			}
-			for (; word; word &= word - 1)
-				*to++ = base + (__ffs(word) << PAGE_SHIFT);
-			continue;
-		}
-		kept = 0;
-		for (; word && to < end; word &= word - 1) {
-			bit = __ffs(word);
-			*to++ = base + ((unsigned long)bit << PAGE_SHIFT);
-			kept |= word & -word;
-		}
-		if (unlikely(word)) {
-			/* The rest of the leaf is for the next time. */
-			w->pos = leaf->page + i * BITS_PER_LONG + __ffs(word);
-			leaf->map[i] = kept;
-			while (++i < NTVM_MAP_WORDS)
-				leaf->map[i] = 0;
-			break;
-		}
-	}
-	w->nr = to - w->address;
+	if (likely(nr <= room))
+		return nr;
+	left = room;
+	for (i = 0; hweight_long(leaf->map[i]) <= left; i++)
+		left -= hweight_long(leaf->map[i]);
+	for (word = leaf->map[i]; left; left--, word &= word - 1)
+		kept |= word & -word;
+	/* The rest of the leaf is for the next time. */
+	w->pos = leaf->page + i * BITS_PER_LONG + __ffs(word);
+	leaf->map[i] = kept;
+	while (++i < NTVM_MAP_WORDS)
+		leaf->map[i] = 0;
+	return room;
 }
 
-/* Fills w->address with at most @want entries, and remembers them if they are to be reset. */
-static u32 ntvm_watch_collect(struct ntvm_watch_call *w, unsigned int want, bool remember)
+/*
+ * Finds at most @want pages, and keeps them behind what @w->report has already if
+ * that is to be reset. *@first becomes the first leaf of them.
+ */
+static u32 ntvm_watch_collect(struct ntvm_watch_call *w, u64 want, bool remember,
+			      unsigned int *first)
 {
 	struct ntvm_watch_report *report = w->report;
-	struct ntvm_watch_leaf any, *leaf = &any;
 	unsigned int steps;
 	u32 status;
 
-	if (remember && report->nr == ARRAY_SIZE(report->leaf)) {
+	if (!remember) {
+		report->nr = 0;
+	} else if (report->nr == ARRAY_SIZE(report->leaf)) {
 		report = kmalloc(sizeof(*report), GFP_KERNEL_ACCOUNT);
 		if (!report)
 			return NTVM_STATUS_INSUFFICIENT_RESOURCES;
@@ -370,26 +354,53 @@ static u32 ntvm_watch_collect(struct ntvm_watch_call *w, unsigned int want, bool
 		report->next = w->report;
 		w->report = report;
 	}
+	*first = report->nr;
 	status = ntvm_watch_lock(w);
 	if (status)
 		return status;
-	w->nr = 0;
 	down_read(&w->extent->fault_lock);
-	for (steps = 0; steps < NTVM_WATCH_STEPS && w->nr < want && w->pos <= w->last; steps++) {
-		if (remember) {
-			if (report->nr == ARRAY_SIZE(report->leaf))
-				break;
-			leaf = &report->leaf[report->nr];
-		}
+	for (steps = 0; steps < NTVM_WATCH_STEPS && want && w->pos <= w->last &&
+	     report->nr < ARRAY_SIZE(report->leaf); steps++) {
+		struct ntvm_watch_leaf *leaf = &report->leaf[report->nr];
+
 		if (!ntvm_watch_next(w, leaf))
 			continue;
-		ntvm_watch_list(w, leaf, want - w->nr);
-		if (remember)
-			report->nr++;
+		want -= ntvm_watch_trim(w, leaf, want);
+		report->nr++;
 	}
 	up_read(&w->extent->fault_lock);
 	ntvm_watch_unlock(w);
 	return NTVM_STATUS_SUCCESS;
+}
+
+/* Writes the addresses of a leaf's pages. Returns where the next goes, NULL if it cannot. */
+static u64 __user *ntvm_watch_list(const struct ntvm_watch_call *w,
+				   const struct ntvm_watch_leaf *leaf, u64 __user *to)
+{
+	u64 base = w->extent->start + (leaf->page << PAGE_SHIFT);
+	const unsigned long *map = leaf->map, *end = map + NTVM_MAP_WORDS;
+	unsigned long word;
+	unsigned int bit;
+
+	if (!user_write_access_begin(to, bitmap_weight(leaf->map, NTVM_MAP_PAGES) * sizeof(*to)))
+		return NULL;
+	for (; map < end; map++, base += BITS_PER_LONG * PAGE_SIZE) {
+		word = *map;
+		if (word == ~0ul) {
+#pragma GCC unroll 8
+			for (bit = 0; bit < BITS_PER_LONG; bit++)
+				unsafe_put_user(base + bit * PAGE_SIZE, &to[bit], fault);
+			to += BITS_PER_LONG;
+			continue;
+		}
+		for (; word; word &= word - 1, to++)
+			unsafe_put_user(base + (__ffs(word) << PAGE_SHIFT), to, fault);
+	}
+	user_write_access_end();
+	return to;
+fault:
+	user_write_access_end();
+	return NULL;
 }
 
 /* --- resetting ----------------------------------------------------------------------------- */
@@ -683,22 +694,25 @@ static int ntvm_watch_reset(struct ntvm_watch_call *w, u32 *status)
 /* Reports, and resets what was reported. */
 static int ntvm_watch_get(struct ntvm_watch_call *w, struct ntvm_watch *req, u64 count)
 {
-	u64 __user *addresses = u64_to_user_ptr(req->addresses);
+	u64 __user *to = u64_to_user_ptr(req->addresses), *begin = to;
 	bool reset = req->watch_flags & NTVM_WATCH_FLAG_RESET;
-	u64 done = 0;
+	unsigned int i;
+	u64 done;
 
 	do {
 		if (ntvm_watch_killed())
 			return -EINTR;
-		req->status = ntvm_watch_collect(w, min_t(u64, count - done, NTVM_MAP_PAGES),
-						 reset);
+		req->status = ntvm_watch_collect(w, count - (to - begin), reset, &i);
 		if (req->status)
 			return 0;
 		req->status = NTVM_STATUS_ACCESS_VIOLATION;
-		if (w->nr && copy_to_user(addresses + done, w->address,
-					  w->nr * sizeof(*addresses)))
-			return 0;
-		done += w->nr;
+		for (; i < w->report->nr; i++) {
+			to = ntvm_watch_list(w, &w->report->leaf[i], to);
+			if (!to)
+				return 0;
+			cond_resched();
+		}
+		done = to - begin;
 	} while (done < count && w->pos <= w->last);
 	if (put_user(done, (u64 __user *)u64_to_user_ptr(req->count_ptr)) ||
 	    put_user((u32)PAGE_SIZE, (u32 __user *)u64_to_user_ptr(req->granularity_ptr)))
