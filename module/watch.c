@@ -34,6 +34,25 @@
  *     after step 3: get_user_pages_fast() pins first and looks at the entry then.
  *     An mm whose memory was never pinned says so by itself.
  *
+ * The fast way through steps 2 and 3, for all pages of a leaf at once, locks no
+ * folio (ntvm_watch_protect_fast()); whatever it cannot vouch for is done over in
+ * the way above:
+ *
+ *  - After step 1 each folio is seen unlocked, in the page cache. Who set the bit
+ *    before step 1 held the folio lock then, and no folio leaves the page cache
+ *    locked: so what was in flight is in the page tables.
+ *  - After that the entries are write-protected, and those that were writable are
+ *    counted, each under the lock of its page table. If these are as many as the
+ *    pages, then each page's own entry was there, and is read-only now. None was
+ *    a migration entry; a migration that begins later restores a read-only one.
+ *  - Nothing else was counted. A page has one entry: VMAs of ours do not overlap
+ *    in the file, and mmap_lock, held meanwhile, keeps out mremap and also a fork,
+ *    which may copy entries that the child does not keep. A clean page in between
+ *    has no writable entry unless its bit was set first, and then the bit is still
+ *    set afterwards: only holders of ntvm_extent.lock clear one.
+ *
+ * mmap_lock is only tried for, so a writer waiting for it is not in the way.
+ *
  * A page is always written before it is reset or after its record is set anew, so
  * no write is ever lost. A call reports first and resets what it has reported
  * when all of it is with the caller: an answer that cannot be given resets

@@ -727,7 +727,7 @@ static void watch_first_touch(void)
 static void watch(void)
 {
 	heading("write watch, 8192 written pages");
-	watch_harvest("side by side", 1, 1.25);
+	watch_harvest("side by side", 1, 1.00);
 	watch_harvest("every other page", 2, 1.00);
 	watch_first_touch();
 }
