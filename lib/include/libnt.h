@@ -1012,11 +1012,11 @@ NTSTATUS NTAPI LibntGetCommitLimit(HANDLE ProcessHandle, LIBNT_COMMIT *Commit);
 
 #ifndef LIBNT_NO_JOB_TYPES
 typedef union _LARGE_INTEGER {
-	libnt_s64 QuadPart;
+	libnt_s64 QuadPart __attribute__((aligned(8)));	/* on NT in 32-bit programs too */
 } LARGE_INTEGER, *PLARGE_INTEGER;
 
 typedef struct _IO_COUNTERS {
-	libnt_u64 ReadOperationCount;
+	libnt_u64 ReadOperationCount __attribute__((aligned(8)));
 	libnt_u64 WriteOperationCount;
 	libnt_u64 OtherOperationCount;
 	libnt_u64 ReadTransferCount;

@@ -168,10 +168,12 @@ static NTSTATUS copy_virtual(uint32_t op, HANDLE process, PVOID address, PVOID b
 #else
 	/* A value that no count has: then nothing was written. */
 	_Alignas(8) uint64_t wide = UINT64_MAX;
-	NTSTATUS status = copy(&c, &wide);
+	uint64_t where = nt_stand_in(count, sizeof(*count), &wide);
+	NTSTATUS status = copy(&c, (uint64_t *)(uintptr_t)where);
+	SIZE_T narrow = (SIZE_T)wide;
 
-	if (count && wide != UINT64_MAX)
-		*count = (SIZE_T)wide;
+	if (where && wide != UINT64_MAX)
+		nt_store(count, &narrow, sizeof(narrow));
 	return status;
 #endif
 }

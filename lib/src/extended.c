@@ -47,22 +47,31 @@ struct wide_parameters {
 static void parameters_load(struct wide_parameters *wide, const MEM_EXTENDED_PARAMETER *params,
 			    ULONG count)
 {
-	const MEM_ADDRESS_REQUIREMENTS *req;
+	MEM_EXTENDED_PARAMETER narrow[NTVM_PARAMETER_MAX];
+	MEM_ADDRESS_REQUIREMENTS req;
+	ULONG nr = count < NTVM_PARAMETER_MAX ? count : NTVM_PARAMETER_MAX;
 
 	wide->array = params && count ? nt_address(wide->copy) : 0;
-	for (ULONG i = 0; params && i < count && i < NTVM_PARAMETER_MAX; i++) {
-		wide->copy[i].type = params[i].Type |
-				     (uint64_t)params[i].Reserved << MEM_EXTENDED_PARAMETER_TYPE_BITS;
-		wide->copy[i].value = params[i].ULong64;
+	if (!wide->array)
+		return;
+	if (!nt_load(narrow, params, nr * sizeof(*narrow))) {
+		wide->array = NOWHERE;
+		return;
+	}
+	for (ULONG i = 0; i < nr; i++) {
+		wide->copy[i].type = narrow[i].Type |
+				     (uint64_t)narrow[i].Reserved << MEM_EXTENDED_PARAMETER_TYPE_BITS;
+		wide->copy[i].value = narrow[i].ULong64;
 		if (wide->copy[i].type != NTVM_PARAMETER_ADDRESS)
 			continue;
-		req = params[i].Pointer;
-		wide->copy[i].value = req ? nt_address(&wide->req) : 0;
-		if (!req)
+		wide->copy[i].value = nt_address(&wide->req);
+		if (!nt_load(&req, narrow[i].Pointer, sizeof(req))) {
+			wide->copy[i].value = NOWHERE;
 			continue;
-		wide->req.lowest = nt_address(req->LowestStartingAddress);
-		wide->req.highest = nt_address(req->HighestEndingAddress);
-		wide->req.alignment = req->Alignment;
+		}
+		wide->req.lowest = nt_address(req.LowestStartingAddress);
+		wide->req.highest = nt_address(req.HighestEndingAddress);
+		wide->req.alignment = req.Alignment;
 	}
 }
 

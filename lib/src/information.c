@@ -49,21 +49,29 @@ static NTSTATUS set_ranges(struct ntvm_set_information *req, const MEMORY_RANGE_
 
 #else /* 32-bit: some ranges at a time, in the module's width */
 
+#define RANGES_PIECE	64
+
 static NTSTATUS set_ranges(struct ntvm_set_information *req, const MEMORY_RANGE_ENTRY *ranges,
 			   ULONG_PTR nr)
 {
-	struct ntvm_memory_range wide[64];
+	struct ntvm_memory_range wide[RANGES_PIECE];
+	MEMORY_RANGE_ENTRY narrow[RANGES_PIECE];
 	ULONG_PTR done = 0, some, i;
 	NTSTATUS status;
 
 	do {
-		some = nr - done < 64 ? nr - done : 64;
-		for (i = 0; ranges && i < some; i++) {
-			wide[i].address = nt_address(ranges[done + i].VirtualAddress);
-			wide[i].len = ranges[done + i].NumberOfBytes;
-		}
+		some = nr - done < RANGES_PIECE ? nr - done : RANGES_PIECE;
 		req->ranges = ranges ? nt_address(wide) : 0;
 		req->count = some;
+		if (nr > UINTPTR_MAX / sizeof(*ranges) ||
+		    (some && !nt_load(narrow, ranges + done, some * sizeof(*ranges)))) {
+			req->ranges = NOWHERE;
+		} else {
+			for (i = 0; i < some; i++) {
+				wide[i].address = nt_address(narrow[i].VirtualAddress);
+				wide[i].len = narrow[i].NumberOfBytes;
+			}
+		}
 		status = nt_request(NTVM_IOC_SET_INFORMATION, req);
 		done += some;
 	} while (status == STATUS_SUCCESS && done < nr);
@@ -105,22 +113,32 @@ NTSTATUS NTAPI NtFlushVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress,
 #ifdef _LP64
 	return nt_request(NTVM_IOC_FLUSH, &req);
 #else
-	_Alignas(8) uint64_t base = BaseAddress ? nt_address(*BaseAddress) : 0;
-	_Alignas(8) uint64_t len = RegionSize ? *RegionSize : 0;
+	_Alignas(8) uint64_t base = 0, len = 0;
 	struct ntvm_io_status io = { .information = UINT64_MAX };
+	IO_STATUS_BLOCK narrow_io;
+	PVOID narrow_base = NULL;
+	SIZE_T narrow_len = 0;
 	NTSTATUS status;
 
-	req.base = BaseAddress ? nt_address(&base) : 0;
-	req.len = RegionSize ? nt_address(&len) : 0;
-	req.io_ptr = IoStatus ? nt_address(&io) : 0;
+	req.base = nt_stand_in(BaseAddress, sizeof(narrow_base), &base);
+	req.len = nt_stand_in(RegionSize, sizeof(narrow_len), &len);
+	req.io_ptr = nt_stand_in(IoStatus, sizeof(narrow_io), &io);
+	if (nt_load(&narrow_base, BaseAddress, sizeof(narrow_base)))
+		base = nt_address(narrow_base);
+	if (nt_load(&narrow_len, RegionSize, sizeof(narrow_len)))
+		len = narrow_len;
 	status = nt_request(NTVM_IOC_FLUSH, &req);
-	if (IoStatus && io.information != UINT64_MAX) {
-		IoStatus->Status = (NTSTATUS)io.status;
-		IoStatus->Information = (ULONG_PTR)io.information;
+	if (io.information != UINT64_MAX) {
+		narrow_io.Status = (NTSTATUS)io.status;
+		narrow_io.Information = (ULONG_PTR)io.information;
+		nt_store(IoStatus, &narrow_io, sizeof(narrow_io));
 	}
 	if (status == STATUS_SUCCESS) {
-		*BaseAddress = (PVOID)(uintptr_t)base;
-		*RegionSize = (SIZE_T)len;
+		narrow_base = (PVOID)(uintptr_t)base;
+		narrow_len = (SIZE_T)len;
+		if (!nt_store(BaseAddress, &narrow_base, sizeof(narrow_base)) ||
+		    !nt_store(RegionSize, &narrow_len, sizeof(narrow_len)))
+			return STATUS_ACCESS_VIOLATION;
 	}
 	return status;
 #endif

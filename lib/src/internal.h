@@ -62,6 +62,27 @@ _Static_assert(sizeof(PVOID) == sizeof(SIZE_T), "the module reads and writes the
 	.size = sizeof(type),			\
 	.handle = nt_handle_decode(process)
 
+#ifndef _LP64
+/*
+ * Variables of a 32-bit program that the module would read and write in its own
+ * width: libnt does it for it, by system calls, so that a bad address is refused
+ * as the module would refuse it. None of these changes errno.
+ */
+
+/* False if the variable is not there. */
+int nt_load(void *to, const void *theirs, SIZE_T len);
+int nt_store(void *theirs, const void *from, SIZE_T len);
+
+/* An address that the module refuses. */
+#define NOWHERE	(UINT64_MAX - 4095)
+
+/*
+ * What to name to the module in place of a variable: @ours, or, if @theirs is not
+ * there for reading and writing, or NULL, what is refused in the same way.
+ */
+uint64_t nt_stand_in(const void *theirs, SIZE_T len, void *ours);
+#endif
+
 /* Give the calling thread an alternate signal stack, unless it has one. */
 NTSTATUS nt_altstack_set(void);
 

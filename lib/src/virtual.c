@@ -12,7 +12,6 @@
 
 #ifndef _LP64
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 #endif
 
@@ -141,17 +140,18 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 #else /* 32-bit: the module knows the narrow answer of the basic class only */
 
 /*
- * Each of the others: the request with a wide buffer in place of the caller's, where
- * that is none, or too short, in the same way; then the answer, narrowed.
+ * Each of the others: the request with wide buffers in place of the caller's, where
+ * those are none, or too short, in the same way; then the answer, narrowed.
  */
-static NTSTATUS query_region(struct ntvm_query *req, MEMORY_REGION_INFORMATION *info,
+static NTSTATUS query_region(struct ntvm_query *req, MEMORY_REGION_INFORMATION *theirs,
 			     SIZE_T length, PSIZE_T ReturnLength)
 {
+	MEMORY_REGION_INFORMATION info;
 	struct ntvm_region_info wide;
 	NTSTATUS status;
 
-	if (length >= sizeof(*info)) {
-		length = sizeof(*info);
+	if (length >= sizeof(info)) {
+		length = sizeof(info);
 		req->length = sizeof(wide);
 	} else if (length >= offsetof(MEMORY_REGION_INFORMATION, PartitionId)) {
 		length = offsetof(MEMORY_REGION_INFORMATION, PartitionId);
@@ -160,81 +160,99 @@ static NTSTATUS query_region(struct ntvm_query *req, MEMORY_REGION_INFORMATION *
 		length = offsetof(MEMORY_REGION_INFORMATION, CommitSize);
 		req->length = offsetof(struct ntvm_region_info, commit_size);
 	}
-	req->buffer = info ? nt_address(&wide) : 0;
+	if (req->length)
+		req->buffer = nt_stand_in(theirs, length, &wide);
 	status = nt_request(NTVM_IOC_QUERY, req);
 	if (status != STATUS_SUCCESS)
 		return status;
-	info->AllocationBase = (PVOID)(uintptr_t)wide.allocation_base;
-	info->AllocationProtect = wide.allocation_protect;
-	info->RegionType = wide.region_type;
-	info->RegionSize = (SIZE_T)wide.region_size;
+	info.AllocationBase = (PVOID)(uintptr_t)wide.allocation_base;
+	info.AllocationProtect = wide.allocation_protect;
+	info.RegionType = wide.region_type;
+	info.RegionSize = (SIZE_T)wide.region_size;
 	if (length > offsetof(MEMORY_REGION_INFORMATION, CommitSize))
-		info->CommitSize = (SIZE_T)wide.commit_size;
+		info.CommitSize = (SIZE_T)wide.commit_size;
 	if (length > offsetof(MEMORY_REGION_INFORMATION, PartitionId)) {
-		info->PartitionId = (ULONG_PTR)wide.partition_id;
-		info->NodePreference = (ULONG_PTR)wide.node_preference;
+		info.PartitionId = (ULONG_PTR)wide.partition_id;
+		info.NodePreference = (ULONG_PTR)wide.node_preference;
 	}
-	if (ReturnLength)
-		*ReturnLength = length;
+	if (!nt_store(theirs, &info, length) ||
+	    (ReturnLength && !nt_store(ReturnLength, &length, sizeof(length))))
+		return STATUS_ACCESS_VIOLATION;
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS query_image(struct ntvm_query *req, MEMORY_IMAGE_INFORMATION *info,
+static NTSTATUS query_image(struct ntvm_query *req, MEMORY_IMAGE_INFORMATION *theirs,
 			    SIZE_T length, PSIZE_T ReturnLength)
 {
+	MEMORY_IMAGE_INFORMATION info;
 	struct ntvm_image_info wide;
 	NTSTATUS status;
 
-	req->length = length >= sizeof(*info) ? sizeof(wide) : 0;
-	req->buffer = info ? nt_address(&wide) : 0;
+	if (length >= sizeof(info)) {
+		req->length = sizeof(wide);
+		req->buffer = nt_stand_in(theirs, sizeof(info), &wide);
+	}
 	status = nt_request(NTVM_IOC_QUERY, req);
 	if (status != STATUS_SUCCESS)
 		return status;
-	info->ImageBase = (PVOID)(uintptr_t)wide.image_base;
-	info->SizeOfImage = (SIZE_T)wide.image_size;
-	info->ImageFlags = wide.image_flags;
-	if (ReturnLength)
-		*ReturnLength = sizeof(*info);
+	info.ImageBase = (PVOID)(uintptr_t)wide.image_base;
+	info.SizeOfImage = (SIZE_T)wide.image_size;
+	info.ImageFlags = wide.image_flags;
+	length = sizeof(info);
+	if (!nt_store(theirs, &info, length) ||
+	    (ReturnLength && !nt_store(ReturnLength, &length, sizeof(length))))
+		return STATUS_ACCESS_VIOLATION;
 	return STATUS_SUCCESS;
 }
 
-static NTSTATUS query_working_set(struct ntvm_query *req, MEMORY_WORKING_SET_EX_INFORMATION *info,
+#define WS_PIECE	64
+
+static NTSTATUS query_working_set(struct ntvm_query *req,
+				  MEMORY_WORKING_SET_EX_INFORMATION *theirs,
 				  SIZE_T length, PSIZE_T ReturnLength)
 {
-	struct ntvm_working_set_entry wide[64];
-	SIZE_T done, all = length / sizeof(*info), nr, i;
+	MEMORY_WORKING_SET_EX_INFORMATION info[WS_PIECE];
+	struct ntvm_working_set_entry wide[WS_PIECE];
+	SIZE_T all = length / sizeof(*info), done, nr, i;
 	NTSTATUS status;
+	uint64_t buffer;
 
-	/* Too short, or no buffer: one entry says which. */
-	if (!all || !info) {
+	/* Too short is wrong before anything else; as the module does, all is probed. */
+	buffer = all ? nt_stand_in(theirs, length, wide) : 0;
+	if (buffer != nt_address(wide)) {
 		req->length = all ? sizeof(*wide) : 0;
-		req->buffer = 0;
+		req->buffer = buffer;
 		return nt_request(NTVM_IOC_QUERY, req);
 	}
+	req->buffer = buffer;
 	for (done = 0; done < all; done += nr) {
-		nr = all - done < 64 ? all - done : 64;
+		nr = all - done < WS_PIECE ? all - done : WS_PIECE;
+		if (!nt_load(info, theirs + done, nr * sizeof(*info)))
+			return STATUS_ACCESS_VIOLATION;
 		for (i = 0; i < nr; i++)
-			wide[i].address = nt_address(info[done + i].VirtualAddress);
+			wide[i].address = nt_address(info[i].VirtualAddress);
 		req->length = nr * sizeof(*wide);
-		req->buffer = nt_address(wide);
 		status = nt_request(NTVM_IOC_QUERY, req);
 		if (status != STATUS_SUCCESS)
 			return status;
 		for (i = 0; i < nr; i++)
-			info[done + i].u1.Long = (ULONG_PTR)wide[i].attributes;
+			info[i].u1.Long = (ULONG_PTR)wide[i].attributes;
+		if (!nt_store(theirs + done, info, nr * sizeof(*info)))
+			return STATUS_ACCESS_VIOLATION;
 	}
-	if (ReturnLength)
-		*ReturnLength = all * sizeof(*info);
+	if (ReturnLength && !nt_store(ReturnLength, &length, sizeof(length)))
+		return STATUS_ACCESS_VIOLATION;
 	return STATUS_SUCCESS;
 }
 
 /* The longest name there is, with what is before it. */
 #define NAME_ROOM	(sizeof(struct ntvm_mapped_filename) + 65536)
 
-static NTSTATUS query_filename(struct ntvm_query *req, UNICODE_STRING *info,
+static NTSTATUS query_filename(struct ntvm_query *req, UNICODE_STRING *theirs,
 			       SIZE_T length, PSIZE_T ReturnLength)
 {
 	struct ntvm_mapped_filename *wide;
+	UNICODE_STRING info;
 	NTSTATUS status;
 	SIZE_T needed;
 	int saved = errno;
@@ -244,23 +262,29 @@ static NTSTATUS query_filename(struct ntvm_query *req, UNICODE_STRING *info,
 		errno = saved;
 		return STATUS_INSUFFICIENT_RESOURCES;
 	}
-	req->length = length >= sizeof(*info) ? NAME_ROOM : 0;
-	req->buffer = info ? nt_address(wide) : 0;
+	if (length >= sizeof(info)) {
+		req->length = NAME_ROOM;
+		req->buffer = nt_stand_in(theirs, sizeof(info), wide);
+	}
 	status = nt_request(NTVM_IOC_QUERY, req);
 	if (status == STATUS_SUCCESS) {
-		needed = sizeof(*info) + wide->maximum_length;
-		if (length < needed) {
+		needed = sizeof(info) + wide->maximum_length;
+		info = (UNICODE_STRING){
+			.Length = wide->length,
+			.MaximumLength = wide->maximum_length,
+			.Buffer = (USHORT *)(theirs + 1),
+		};
+		if (length < needed)
 			status = STATUS_BUFFER_OVERFLOW;
-		} else {
-			info->Length = wide->length;
-			info->MaximumLength = wide->maximum_length;
-			info->Buffer = (USHORT *)(info + 1);
-			memcpy(info + 1, wide + 1, wide->maximum_length);
-		}
-		if (ReturnLength)
-			*ReturnLength = needed;
+		else if (!nt_store(theirs + 1, wide + 1, wide->maximum_length) ||
+			 !nt_store(theirs, &info, sizeof(info)))
+			status = STATUS_ACCESS_VIOLATION;
+		if (status != STATUS_ACCESS_VIOLATION && ReturnLength &&
+		    !nt_store(ReturnLength, &needed, sizeof(needed)))
+			status = STATUS_ACCESS_VIOLATION;
 	}
 	munmap(wide, NAME_ROOM);
+	errno = saved;
 	return status;
 }
 
@@ -274,14 +298,17 @@ NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress,
 		.address = nt_address(BaseAddress),
 		.info_class = (uint32_t)MemoryInformationClass,
 	};
+	_Alignas(8) uint64_t returned = 0;
 
-	switch (req.info_class) {
-	case NTVM_QUERY_BASIC:
+	if (req.info_class == NTVM_QUERY_BASIC) {
 		req.flags = NARROW;
 		req.buffer = nt_address(MemoryInformation);
 		req.length = MemoryInformationLength;
 		req.return_ptr = nt_address(ReturnLength);
 		return nt_request(NTVM_IOC_QUERY, &req);
+	}
+	req.return_ptr = nt_stand_in(ReturnLength, sizeof(*ReturnLength), &returned);
+	switch (req.info_class) {
 	case NTVM_QUERY_REGION:
 		return query_region(&req, MemoryInformation, MemoryInformationLength,
 				    ReturnLength);

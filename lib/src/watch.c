@@ -38,40 +38,46 @@ NTSTATUS NTAPI NtGetWriteWatch(HANDLE ProcessHandle, ULONG Flags, PVOID BaseAddr
 			       PULONG_PTR EntriesInUserAddressArray, PULONG Granularity)
 {
 	uint64_t base = nt_address(BaseAddress), end = base + RegionSize;
-	_Alignas(8) uint64_t piece[WATCH_PIECE], count;
-	uint64_t room = EntriesInUserAddressArray ? *EntriesInUserAddressArray : 0;
-	uint64_t done = 0, want, i;
-	ULONG granularity;
+	_Alignas(8) uint64_t piece[WATCH_PIECE], count = 0;
+	PVOID narrow[WATCH_PIECE];
+	ULONG granularity = 0;
+	ULONG_PTR room = 0, done = 0, want, i;
+	struct ntvm_watch req = {
+		REQUEST(req, ProcessHandle),
+		.op = NTVM_WATCH_GET,
+		.watch_flags = Flags,
+		.count_ptr = nt_stand_in(EntriesInUserAddressArray, sizeof(room), &count),
+		.granularity_ptr = nt_stand_in(Granularity, sizeof(granularity), &granularity),
+	};
 	NTSTATUS status;
 
+	if (req.count_ptr == nt_address(&count) &&
+	    !nt_load(&room, EntriesInUserAddressArray, sizeof(room)))
+		req.count_ptr = NOWHERE;
+	/* More than there are pages is wrong however it is cut into pieces. */
+	if (room > UINT32_MAX / 4096u)
+		req.addresses = UserAddressArray ? nt_address(piece) : 0;
+	else
+		req.addresses = nt_stand_in(UserAddressArray, room * sizeof(PVOID), piece);
 	do {
-		struct ntvm_watch req = {
-			REQUEST(req, ProcessHandle),
-			.op = NTVM_WATCH_GET,
-			.watch_flags = Flags,
-			.base = base,
-			.len = end - base,
-			.addresses = UserAddressArray ? nt_address(piece) : 0,
-			.count_ptr = EntriesInUserAddressArray ? nt_address(&count) : 0,
-			.granularity_ptr = Granularity ? nt_address(&granularity) : 0,
-		};
-
+		req.base = base;
+		req.len = end - base;
 		want = room - done < WATCH_PIECE ? room - done : WATCH_PIECE;
-		count = want;
-		/* More than there are pages is wrong however it is cut into pieces. */
-		if (!done && room > UINT32_MAX / 4096u)
-			count = UINT64_MAX;
+		count = room > UINT32_MAX / 4096u ? UINT64_MAX : want;
 		status = nt_request(NTVM_IOC_WATCH, &req);
 		if (status != STATUS_SUCCESS)
 			return status;
 		for (i = 0; i < count; i++)
-			UserAddressArray[done + i] = (PVOID)(uintptr_t)piece[i];
+			narrow[i] = (PVOID)(uintptr_t)piece[i];
+		if (count && !nt_store(UserAddressArray + done, narrow, count * sizeof(PVOID)))
+			return STATUS_ACCESS_VIOLATION;
 		done += count;
 		if (count)
 			base = piece[count - 1] + granularity;
 	} while (count == want && done < room && base < end);
-	*EntriesInUserAddressArray = (ULONG_PTR)done;
-	*Granularity = granularity;
+	if (!nt_store(EntriesInUserAddressArray, &done, sizeof(done)) ||
+	    !nt_store(Granularity, &granularity, sizeof(granularity)))
+		return STATUS_ACCESS_VIOLATION;
 	return STATUS_SUCCESS;
 }
 
