@@ -57,6 +57,10 @@
 /* The largest reservation that must work; a checkerboard of pages to commit. */
 #define LARGE		(64 * TIB)
 #define CHECKERBOARD	(4 * GIB)
+/* A reservation of which little is ever used. */
+#define SPARSE		TIB
+/* The top bit of a size. */
+#define TOP_BIT		(1ul << 63)
 #else
 #define KERNEL_ADDRESS	((uintptr_t)0xfffff000)
 #define KERNEL_ADDRESSES \
@@ -64,7 +68,15 @@
 #define TOO_MUCH	(0xffffffff - FIXED)
 #define LARGE		(2 * GIB)
 #define CHECKERBOARD	(1 * GIB)
+#define SPARSE		GIB
+#define TOP_BIT		(1ul << 31)
 #endif
+
+/* A pointer that came as a number of 8 bytes, from another process or a request. */
+static inline void *pointer_of(uint64_t address)
+{
+	return (void *)(uintptr_t)address;
+}
 
 /* --- touching memory ------------------------------------------------------- */
 

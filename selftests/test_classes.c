@@ -45,7 +45,7 @@ static MEMORY_WORKING_SET_EX_BLOCK ws_of(HANDLE h, const void *at)
 	WSX entry = { .VirtualAddress = (PVOID)at, .u1.Long = ~0ul };
 
 	if (query(h, NULL, MemoryWorkingSetExInformation, &entry, sizeof(entry), NULL))
-		entry.u1.Long = 0xbad0000000000000;
+		entry.u1.Long = (ULONG_PTR)0xbad0000000000000;
 	return entry.u1.VirtualAttributes;
 }
 
@@ -372,7 +372,7 @@ TEST(E_an_array_that_ends_in_nothing)
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION,
 		      query(ME, NULL, MemoryWorkingSetExInformation, gone, ~0ul, &ret));
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION,
-		      query(ME, NULL, MemoryWorkingSetExInformation, gone, 1ul << 46, &ret));
+		      query(ME, NULL, MemoryWorkingSetExInformation, gone, LARGE, &ret));
 	/* A hole in the middle. */
 	ASSERT_EQ(gone + 3 * P, mmap(gone + 3 * P, P, PROT_READ | PROT_WRITE,
 				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
@@ -604,7 +604,8 @@ TEST(another_process_answers_all_classes)
 {
 	MEMORY_IMAGE_INFORMATION image;
 	static struct name n;
-	uint64_t p, stack;
+	uint64_t told, stack;
+	uint8_t *p;
 	struct child c;
 	char self[PATH_MAX] = "";
 	HANDLE h;
@@ -613,11 +614,12 @@ TEST(another_process_answers_all_classes)
 
 	ASSERT_TRUE(child_start(&c, sleeper, NULL));
 	h = LibntFdToHandle(recv_fd(c.sock));
-	ASSERT_TRUE(child_hear(c.sock, &p) && child_hear(c.sock, &stack));
-	EXPECT_REGION(h, (void *)p + P, p, PAGE_READWRITE, SIZE, 4 * P);
+	ASSERT_TRUE(child_hear(c.sock, &told) && child_hear(c.sock, &stack));
+	p = pointer_of(told);
+	EXPECT_REGION(h, p + P, p, PAGE_READWRITE, SIZE, 4 * P);
 	for (i = 0; i < 5; i++)
-		e[i].VirtualAddress = (void *)p + i * P;
-	e[5].VirtualAddress = (void *)stack;
+		e[i].VirtualAddress = p + i * P;
+	e[5].VirtualAddress = pointer_of(stack);
 	EXPECT_STATUS(STATUS_SUCCESS,
 		      query(h, NULL, MemoryWorkingSetExInformation, e, sizeof(e), NULL));
 	for (i = 0; i < 5; i++)
@@ -631,7 +633,7 @@ TEST(another_process_answers_all_classes)
 		      query(h, &classes, MemoryMappedFilenameInformation, &n, sizeof(n), NULL));
 	EXPECT_TRUE(name_is(&n, self));
 	/* Asking has touched nothing. */
-	EXPECT_EQ(0, bits(ws_of(h, (void *)p + P)));
+	EXPECT_EQ(0, bits(ws_of(h, p + P)));
 	child_tell(c.sock, 0);
 	EXPECT_EQ(0, child_wait(&c));
 	EXPECT_STATUS(STATUS_PROCESS_IS_TERMINATING,

@@ -372,7 +372,7 @@ TEST_F(ex, X16_alignment)
 	size_t align;
 	struct res r;
 
-	for (align = G; align <= 64 * TIB; align *= 2) {
+	for (align = G; align && align <= LARGE; align *= 2) {
 		r = placed(0, P, MEM_RESERVE, 0, 0, align);
 		EXPECT_STATUS(STATUS_SUCCESS, r.status);
 		EXPECT_EQ(0, r.base % align);
@@ -415,8 +415,14 @@ TEST_F(ex, X17_well_formed_and_unsatisfiable)
 {
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, 0x2000,
 		       placed(0, 0x2000, MEM_RESERVE, 0, 0x20000fff, 0x20000000));
+#ifdef _LP64
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P, placed(0, P, MEM_RESERVE, 0, 0, 1ul << 63));
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P, placed(0, P, MEM_RESERVE, 0, 0, 1ul << 47));
+#else
+	/* The top bit itself is an address that a 32-bit program has. */
+	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P,
+		       placed(0, P, MEM_RESERVE, 0, TOP_BIT - 1, TOP_BIT));
+#endif
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, GIB, placed(0, GIB, MEM_RESERVE, 0, 0x1fffffff, 0));
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P, placed(0, P, MEM_RESERVE, 0, 0xffff, 0));
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, 2 * G,

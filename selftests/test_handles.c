@@ -350,9 +350,9 @@ static int keeps_narrowed(int sock, void *arg)
 		return 1;
 	if (info_of(h).GrantedAccess != NTVM_ACCESS_VM_READ)
 		return 2;
-	if (NtReadVirtualMemory(h, (PVOID)p, &byte, 1, &n) || byte != 0x5a || n != 1)
+	if (NtReadVirtualMemory(h, pointer_of(p), &byte, 1, &n) || byte != 0x5a || n != 1)
 		return 3;
-	if (NtWriteVirtualMemory(h, (PVOID)p, &byte, 1, &n) != STATUS_ACCESS_DENIED || n)
+	if (NtWriteVirtualMemory(h, pointer_of(p), &byte, 1, &n) != STATUS_ACCESS_DENIED || n)
 		return 4;
 	if (do_query(h, p).status != STATUS_ACCESS_DENIED ||
 	    do_free(h, p, P, MEM_DECOMMIT).status != STATUS_ACCESS_DENIED)

@@ -51,7 +51,7 @@ TEST(I1_to_I6_the_order_of_errors)
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, set(NULL, 0, 1, kernel, &info, 4));
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, set(NULL, 0, 1, some, kernel, 4));
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, set(NULL, 0, ~0ul, some, &info, 4));
-	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, set(NULL, 0, 1ul << 60, some, &info, 4));
+	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, set(NULL, 0, TOP_BIT / 8, some, &info, 4));
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_5, set(NULL, 0, 1, &empty, &odd, 4));
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_4, set(NULL, 0, 1, &empty, &info, 4));
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_4, set(NULL, 0, 3, some, &info, 4));
@@ -93,7 +93,7 @@ TEST(I7_a_range_may_be_anything)
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, NULL, 1));
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, (void *)0x123456, P));
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, p + 77, SIZE));
-	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, NULL, 1ul << 46));
+	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, NULL, LARGE));
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, NULL, ~0ul));
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, p, ~0ul));
 	EXPECT_STATUS(STATUS_SUCCESS, prefetch(ME, (void *)~0ul, ~0ul));
@@ -242,7 +242,7 @@ TEST(a_prefetch_reads_back_what_is_swapped_out)
 
 #define EXPECT_FLUSH(want, want_base, want_size, h, at, len) do {		\
 	IO_STATUS_BLOCK __io;							\
-	PVOID __b = (PVOID)(at);						\
+	PVOID __b = pointer_of((uintptr_t)(at));						\
 	SIZE_T __z = (len);							\
 	NTSTATUS __w = (want), __s;						\
 	memset(&__io, 0xa5, sizeof(__io));					\
@@ -254,7 +254,7 @@ TEST(a_prefetch_reads_back_what_is_swapped_out)
 		EXPECT_STATUS(STATUS_SUCCESS, __io.Status);			\
 		EXPECT_EQ((size_t)(want_size), __io.Information);		\
 	} else {								\
-		EXPECT_EQ(0xa5a5a5a5a5a5a5a5, __io.Information);		\
+		EXPECT_EQ((ULONG_PTR)0xa5a5a5a5a5a5a5a5, __io.Information);		\
 	}									\
 } while (0)
 

@@ -31,7 +31,7 @@ static int64_t locked(void)
 /* A line of /proc/self/smaps, summed over the VMAs that begin in the range. */
 static int64_t smaps(const void *p, size_t size, const char *field)
 {
-	uintptr_t from = (uintptr_t)p, start, end;
+	unsigned long from = (uintptr_t)p, start, end;
 	char line[512], name[64];
 	FILE *f = fopen("/proc/self/smaps", "re");
 	bool inside = false;

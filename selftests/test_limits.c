@@ -18,8 +18,14 @@ _Static_assert(offsetof(struct ntvm_job, job_limit) == 32, "");
 _Static_assert(offsetof(struct ntvm_job, process_limit) == 40, "");
 _Static_assert(offsetof(struct ntvm_job, out_committed) == 48, "");
 _Static_assert(offsetof(struct ntvm_job, out_processes) == 72, "");
+/* As on NT of the same width. */
+#ifdef _LP64
 _Static_assert(sizeof(JOBOBJECT_BASIC_LIMIT_INFORMATION) == 64, "");
 _Static_assert(sizeof(JOBOBJECT_EXTENDED_LIMIT_INFORMATION) == 144, "");
+#else
+_Static_assert(sizeof(JOBOBJECT_BASIC_LIMIT_INFORMATION) == 48, "");
+_Static_assert(sizeof(JOBOBJECT_EXTENDED_LIMIT_INFORMATION) == 112, "");
+#endif
 
 #define RW	PAGE_READWRITE
 #define LIMIT	STATUS_COMMITMENT_LIMIT

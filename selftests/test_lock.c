@@ -134,8 +134,8 @@ TEST(K3_ranges_outside_user_space_and_size_0)
 			   do_call(calls[c], ME, KERNEL_ADDRESS, P, MAP_PROCESS));
 		EXPECT_RES(STATUS_INVALID_PARAMETER, p, ~0ul,
 			   do_call(calls[c], ME, (uintptr_t)p, ~0ul, MAP_PROCESS));
-		EXPECT_RES(STATUS_INVALID_PARAMETER, p, 1ul << 63,
-			   do_call(calls[c], ME, (uintptr_t)p, 1ul << 63, MAP_PROCESS));
+		EXPECT_RES(STATUS_INVALID_PARAMETER, p, TOP_BIT,
+			   do_call(calls[c], ME, (uintptr_t)p, TOP_BIT, MAP_PROCESS));
 		/* Values win over the handle. */
 		EXPECT_RES(STATUS_INVALID_PARAMETER, p, 0,
 			   do_call(calls[c], NULL, (uintptr_t)p, 0, MAP_PROCESS));

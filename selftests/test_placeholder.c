@@ -639,24 +639,31 @@ TEST_F(ph, another_process)
 	NtClose(h);
 }
 
+/* More than a guest can promise, memory and a commit limit of half of it. */
+#ifdef _LP64
+#define TOO_BIG		(16 * TIB)
+#else
+#define TOO_BIG		(2 * GIB)
+#endif
+
 TEST(what_a_limit_refuses_stays_a_placeholder)
 {
-	struct res r = ex(0, 16 * TIB, PLACE, PAGE_NOACCESS);
+	struct res r = ex(0, TOO_BIG, PLACE, PAGE_NOACCESS);
 	struct snap a, b;
 
 	ASSERT_STATUS(STATUS_SUCCESS, r.status);
 	a = snap_of(ME, r.base, r.base + G);
 	/* More than there can be, unless the system promises everything. */
 	if (read_number("/proc/sys/vm/overcommit_memory") != 1) {
-		EXPECT_RES(STATUS_COMMITMENT_LIMIT, r.base, 16 * TIB,
-			   ex(r.base, 16 * TIB, REPLACE | MEM_COMMIT, PAGE_READWRITE));
-		EXPECT_RES(STATUS_COMMITMENT_LIMIT, r.base, 16 * TIB,
-			   ex_apart(r.base, 16 * TIB, REPLACE | MEM_COMMIT, PAGE_READWRITE));
+		EXPECT_RES(STATUS_COMMITMENT_LIMIT, r.base, TOO_BIG,
+			   ex(r.base, TOO_BIG, REPLACE | MEM_COMMIT, PAGE_READWRITE));
+		EXPECT_RES(STATUS_COMMITMENT_LIMIT, r.base, TOO_BIG,
+			   ex_apart(r.base, TOO_BIG, REPLACE | MEM_COMMIT, PAGE_READWRITE));
 	}
 	b = snap_of(ME, r.base, r.base + G);
 	EXPECT_TRUE(snap_same(&a, &b));
-	EXPECT_QUERY(r.base, r.base, PAGE_NOACCESS, 16 * TIB, MEM_RESERVE, 0);
-	EXPECT_RES(STATUS_SUCCESS, r.base, 16 * TIB, ex(r.base, 16 * TIB, REPLACE, PAGE_READWRITE));
+	EXPECT_QUERY(r.base, r.base, PAGE_NOACCESS, TOO_BIG, MEM_RESERVE, 0);
+	EXPECT_RES(STATUS_SUCCESS, r.base, TOO_BIG, ex(r.base, TOO_BIG, REPLACE, PAGE_READWRITE));
 	EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
 }
 

@@ -485,25 +485,25 @@ TEST(a_range_of_mixed_size_and_the_last_page_of_a_region)
 	}
 }
 
-TEST(a_terabyte_with_little_in_it)
+TEST(a_large_region_with_little_in_it)
 {
-	uint8_t *p = reserve(TIB);
+	uint8_t *p = reserve(SPARSE);
 	size_t i;
 
 	ASSERT_NE(NULL, p);
 	for (i = 0; i < 64; i++) {
-		ASSERT_STATUS(STATUS_SUCCESS, commit(p + i * 16 * GIB, 2 * P, PAGE_READWRITE));
-		p[i * 16 * GIB + P] = 9;
+		ASSERT_STATUS(STATUS_SUCCESS, commit(p + i * (SPARSE / 64), 2 * P, PAGE_READWRITE));
+		p[i * (SPARSE / 64) + P] = 9;
 	}
-	EXPECT_STATUS(STATUS_SUCCESS, reset(p, TIB).status);
+	EXPECT_STATUS(STATUS_SUCCESS, reset(p, SPARSE).status);
 	EXPECT_EQ((int64_t)(64 * P), disposable());
-	EXPECT_STATUS(STATUS_SUCCESS, undo(p, TIB));
+	EXPECT_STATUS(STATUS_SUCCESS, undo(p, SPARSE));
 	EXPECT_EQ(0, disposable());
-	EXPECT_STATUS(STATUS_SUCCESS, reset(p, TIB).status);
+	EXPECT_STATUS(STATUS_SUCCESS, reset(p, SPARSE).status);
 	EXPECT_TRUE(squeeze_out());
-	EXPECT_STATUS(STATUS_UNSUCCESSFUL, undo(p, TIB));
+	EXPECT_STATUS(STATUS_UNSUCCESSFUL, undo(p, SPARSE));
 	for (i = 0; i < 64; i++)
-		EXPECT_READ(p + i * 16 * GIB + P, 0);
+		EXPECT_READ(p + i * (SPARSE / 64) + P, 0);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 }
 

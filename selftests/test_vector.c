@@ -84,7 +84,10 @@ static ULONG random_protect(bool executable)
 static LIBNT_REQUEST random_entry(bool executable)
 {
 	static const uint64_t far[] = {
-		1, 0xfff, 0x1000, ~0ull, 1ull << 47, 0x7fffffff0000ull, KERNEL_ADDRESS,
+		1, 0xfff, 0x1000, ~0ul, KERNEL_ADDRESS,
+#ifdef _LP64	/* the single call has no more than 4 bytes to say it in */
+		1ull << 47, 0x7fffffff0000ull,
+#endif
 	};
 	LIBNT_REQUEST r = entry(rnd(3), NULL, P, 0);
 
@@ -187,7 +190,7 @@ static void twins(struct __test_metadata *_metadata, bool executable, ULONG cont
 			uint64_t at = one[i].BaseAddress;
 
 			if (at - (uintptr_t)a < TWIN_PAGES * P)
-				at += (uintptr_t)b - (uintptr_t)a;
+				at = at - (uintptr_t)a + (uintptr_t)b;
 			seen[one[i].Status != 0]++;
 			if (one[i].Status == many[i].Status && at == many[i].BaseAddress &&
 			    one[i].RegionSize == many[i].RegionSize &&

@@ -673,7 +673,7 @@ TEST_F(watch, Y15_to_Y19_wrong_arguments_change_nothing)
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_5, GWW(ME, 0, p, SIZE, array, &count, &granularity));
 	huge = ~0ul;
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_5, GWW(NULL, 0, p, SIZE, NULL, &huge, &granularity));
-	huge = 1ul << 61;
+	huge = TOP_BIT / 4;
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_5, GWW(ME, 0, p, SIZE, array, &huge, &granularity));
 	count = 64;
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION, GWW(NULL, 0, p, SIZE, NULL, &count, &granularity));
@@ -682,7 +682,7 @@ TEST_F(watch, Y15_to_Y19_wrong_arguments_change_nothing)
 		      GWW(ME, RESET, p, SIZE, KERNEL_ADDRESS, &count, &granularity));
 	/* An array whose end is not there. */
 	EXPECT_STATUS(STATUS_ACCESS_VIOLATION,
-		      GWW(ME, RESET, p, SIZE, (uint8_t *)none - 8 * 63, &count, &granularity));
+		      GWW(ME, RESET, p, SIZE, (uint8_t *)none - sizeof(PVOID) * 63, &count, &granularity));
 	/* Then the handle, then the memory. */
 	EXPECT_STATUS(STATUS_INVALID_HANDLE, GWW(NULL, RESET, p, 0, array, &count, &granularity));
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER, GWW(ME, RESET, p, 0, array, &count, &granularity));
@@ -909,22 +909,22 @@ TEST(sizes_that_end_anywhere_in_a_leaf)
 	}
 }
 
-TEST(a_terabyte_with_one_page_written)
+TEST(a_large_region_with_one_page_written)
 {
-	uint8_t *p = watched(TIB, 0, PAGE_READWRITE);
-	size_t at = 0x87654321ul % (TIB / P);
+	uint8_t *p = watched(SPARSE, 0, PAGE_READWRITE);
+	size_t at = 0x87654321ul % (SPARSE / P);
 	ULONG_PTR count = 8;
 	ULONG granularity;
 	PVOID array[8];
 
 	ASSERT_NE(NULL, p);
 	ASSERT_STATUS(STATUS_SUCCESS, commit(p + at * P, P, PAGE_READWRITE));
-	poke(p, 0x87654321ul % (TIB / P));
-	ASSERT_STATUS(STATUS_SUCCESS, NtGetWriteWatch(ME, RESET, p, TIB, array, &count,
+	poke(p, 0x87654321ul % (SPARSE / P));
+	ASSERT_STATUS(STATUS_SUCCESS, NtGetWriteWatch(ME, RESET, p, SPARSE, array, &count,
 						      &granularity));
 	EXPECT_EQ(1, count);
 	EXPECT_EQ(p + at * P, (uint8_t *)array[0]);
-	EXPECT_STATUS(STATUS_SUCCESS, reset(p, TIB));
+	EXPECT_STATUS(STATUS_SUCCESS, reset(p, SPARSE));
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 }
 
