@@ -84,7 +84,7 @@ TEST(M1_a_region_is_described_whole_from_every_address_in_it)
 TEST(M2_commit_size_counts_committed_pages)
 {
 	uint8_t *p = reserve(SIZE);
-	uint8_t *big = reserve(4 * GIB);
+	uint8_t *big = reserve(CHECKERBOARD);
 
 	ASSERT_NE(NULL, p);
 	ASSERT_NE(NULL, big);
@@ -97,9 +97,9 @@ TEST(M2_commit_size_counts_committed_pages)
 	EXPECT_REGION(ME, p, p, PAGE_READWRITE, SIZE, SIZE - 3 * P);
 	/* Across the seams of the table. */
 	ASSERT_STATUS(STATUS_SUCCESS, commit(big + 2 * MIB - P, 130 * MIB, PAGE_READWRITE));
-	EXPECT_REGION(ME, big + GIB, big, PAGE_READWRITE, 4 * GIB, 130 * MIB);
+	EXPECT_REGION(ME, big + CHECKERBOARD / 4, big, PAGE_READWRITE, CHECKERBOARD, 130 * MIB);
 	ASSERT_STATUS(STATUS_SUCCESS, decommit(big + 64 * MIB, P));
-	EXPECT_REGION(ME, big, big, PAGE_READWRITE, 4 * GIB, 130 * MIB - P);
+	EXPECT_REGION(ME, big, big, PAGE_READWRITE, CHECKERBOARD, 130 * MIB - P);
 }
 
 TEST(M2_each_piece_of_a_released_region_counts_its_own)
@@ -118,14 +118,20 @@ TEST(M3_the_shapes_of_older_windows)
 {
 	static const struct {
 		size_t from, filled;
-	} shapes[] = { { 0x18, 0x18 }, { 0x20, 0x20 }, { 0x30, 0x30 }, { 0x31, 0x30 } };
+	} shapes[] = {
+#ifdef _LP64
+		{ 0x18, 0x18 }, { 0x20, 0x20 }, { 0x30, 0x30 }, { 0x31, 0x30 },
+#else
+		{ 0x10, 0x10 }, { 0x14, 0x14 }, { 0x1c, 0x1c }, { 0x1d, 0x1c },
+#endif
+	};
 	uint8_t *p = reserve_commit(SIZE, PAGE_READONLY);
 	uint8_t buf[128];
 	SIZE_T ret;
 	size_t len, filled, i;
 
 	ASSERT_NE(NULL, p);
-	EXPECT_EQ(0x30, sizeof(MEMORY_REGION_INFORMATION));
+	EXPECT_EQ(shapes[2].from, sizeof(MEMORY_REGION_INFORMATION));
 	for (len = 0; len <= 0x60; len++) {
 		filled = 0;
 		for (i = 0; i < ARRAY_SIZE(shapes); i++)
@@ -140,8 +146,8 @@ TEST(M3_the_shapes_of_older_windows)
 			ASSERT_EQ(0xa5, buf[i]);
 		if (filled)
 			EXPECT_EQ((uintptr_t)p, *(uintptr_t *)buf);
-		if (filled > 0x18)
-			EXPECT_EQ(SIZE, *(uint64_t *)(buf + 0x18));
+		if (filled > shapes[0].filled)
+			EXPECT_EQ(SIZE, *(SIZE_T *)(buf + shapes[0].filled));
 	}
 }
 
@@ -396,7 +402,7 @@ TEST(O1_only_an_image_has_image_information)
 
 	ASSERT_NE(NULL, p);
 	ASSERT_NE(MAP_FAILED, s);
-	EXPECT_EQ(0x18, sizeof(info));
+	EXPECT_EQ(3 * sizeof(PVOID), sizeof(info));
 	for (i = 0; i < ARRAY_SIZE(none); i++) {
 		memset(buf, 0xa5, sizeof(buf));
 		EXPECT_STATUS(STATUS_SUCCESS, query(ME, none[i], MemoryImageInformation, buf,

@@ -515,7 +515,8 @@ TEST(a_large_region_with_little_in_it)
  */
 static int hog(int sock, void *arg)
 {
-	const size_t most = 4 * GIB;
+	/* More than a guest has, and no more than a 32-bit program can map. */
+	const size_t most = LARGE < (4ull << 30) ? LARGE : 4 * GIB;
 	size_t at = 0, end;
 	uint64_t more;
 	char *p;
