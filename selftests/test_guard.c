@@ -356,7 +356,13 @@ static long call_zero(void *p)
 
 static long call_getcwd(void *p) { return syscall(SYS_getcwd, p, 16); }
 static long call_random(void *p) { return syscall(SYS_getrandom, p, 16, 0); }
-static long call_clock(void *p) { return syscall(SYS_clock_gettime, CLOCK_REALTIME, p); }
+/* The one that writes 16 bytes. */
+#ifdef SYS_clock_gettime64
+#define CLOCK_GETTIME	SYS_clock_gettime64
+#else
+#define CLOCK_GETTIME	SYS_clock_gettime
+#endif
+static long call_clock(void *p) { return syscall(CLOCK_GETTIME, CLOCK_REALTIME, p); }
 static long call_getcpu(void *p) { return syscall(SYS_getcpu, p, NULL, NULL); }
 static long call_pipe(void *p)
 {

@@ -12,8 +12,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PAGE	((SIZE_T)4096)
-
 /* The theirs are the local side: there an address is looked up like any other. */
 int nt_load(void *to, const void *theirs, SIZE_T len)
 {
@@ -35,25 +33,26 @@ int nt_store(void *theirs, const void *from, SIZE_T len)
 	return n >= 0 && (SIZE_T)n == len;
 }
 
+static int probe(unsigned char *theirs)
+{
+	unsigned char byte;
+
+	return nt_load(&byte, theirs, 1) && nt_store(theirs, &byte, 1);
+}
+
+/* Probes what the module would: the first and the last byte. */
 uint64_t nt_stand_in(const void *theirs, SIZE_T len, void *ours)
 {
-	uintptr_t at = (uintptr_t)theirs, last = at + len - 1;
-	unsigned char byte;
+	unsigned char *first = (unsigned char *)theirs;
 
 	if (!theirs)
 		return 0;
 	if (!len)
 		return nt_address(ours);
-	if (last < at)
+	if ((uintptr_t)first + len - 1 < (uintptr_t)first ||
+	    !probe(first) || !probe(first + len - 1))
 		return NOWHERE;
-	/* One byte of every page is enough. */
-	for (;;) {
-		if (!nt_load(&byte, (void *)at, 1) || !nt_store((void *)at, &byte, 1))
-			return NOWHERE;
-		if (last - at < PAGE - at % PAGE)
-			return nt_address(ours);
-		at += PAGE - at % PAGE;
-	}
+	return nt_address(ours);
 }
 
 #endif

@@ -217,7 +217,7 @@ static NTSTATUS query_working_set(struct ntvm_query *req,
 	NTSTATUS status;
 	uint64_t buffer;
 
-	/* Too short is wrong before anything else; as the module does, all is probed. */
+	/* Too short is wrong before a bad address is, and that before anything else. */
 	buffer = all ? nt_stand_in(theirs, length, wide) : 0;
 	if (buffer != nt_address(wide)) {
 		req->length = all ? sizeof(*wide) : 0;
