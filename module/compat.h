@@ -65,6 +65,13 @@ ntvm_shmem_vm_ops(const struct file_operations *fops, struct file *file,
 	return fops->mmap(file, vma) ? NULL : vma->vm_ops;
 }
 
+/* A fault that holds a VMA lock and not the mmap lock. 6.1: there is none. */
+#ifdef NTVM_HAVE_VMA_LOCK
+#define NTVM_FAULT_FLAG_VMA_LOCK	FAULT_FLAG_VMA_LOCK
+#else
+#define NTVM_FAULT_FLAG_VMA_LOCK	0
+#endif
+
 /* 6.1: an argument for VMAs. 6.12, 7.3: gone. */
 static inline long ntvm_get_pages_remote(struct mm_struct *mm, unsigned long start,
 					 unsigned long nr, unsigned int flags,

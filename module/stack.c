@@ -31,6 +31,7 @@
 #include <linux/slab.h>
 
 #include "call.h"
+#include "compat.h"
 
 /* How long a fault waits for the charge before it has the access repeated. */
 #define NTVM_STACK_WAIT		(HZ / 50 + 1)
@@ -123,8 +124,27 @@ static struct ntvm_thread_stack *ntvm_stack_find(struct ntvm_process *p)
 
 /* --- the fault ---------------------------------------------------------------------- */
 
-static vm_fault_t ntvm_stack_again(void)
+/*
+ * Have the access repeated, after a moment or when the charge is there. Without
+ * the mmap lock if the core lets go of it: get_user_pages() repeats the access
+ * under the same hold of the lock, and who has what is waited for may be waiting
+ * for the lock. @s is the calling thread's and stays. The VMA does not.
+ */
+static vm_fault_t ntvm_stack_again(struct vm_fault *vmf, struct ntvm_thread_stack *s, bool charge)
 {
+	const unsigned int how = FAULT_FLAG_ALLOW_RETRY | FAULT_FLAG_RETRY_NOWAIT |
+				 NTVM_FAULT_FLAG_VMA_LOCK;
+	/* ->page_mkwrite has a page, and cannot let go of the lock. */
+	bool drop = !vmf->page && (vmf->flags & how) == FAULT_FLAG_ALLOW_RETRY;
+
+	if (drop)
+		mmap_read_unlock(vmf->vma->vm_mm);
+	if (charge)
+		wait_for_completion_killable_timeout(&s->done, NTVM_STACK_WAIT);
+	else
+		usleep_range(20, 100);
+	if (drop)
+		return VM_FAULT_RETRY;
 	return fatal_signal_pending(current) ? VM_FAULT_SIGSEGV : VM_FAULT_NOPAGE;
 }
 
@@ -284,7 +304,8 @@ static vm_fault_t ntvm_stack_grow(struct vm_fault *vmf, struct ntvm_extent *x,
  *
  * Context: under the mmap lock or a VMA lock; may sleep.
  * Return: 0 if it is not in the stack of the calling thread;
- *	   VM_FAULT_NOPAGE to have the access repeated; VM_FAULT_SIGSEGV if the
+ *	   VM_FAULT_NOPAGE to have the access repeated; VM_FAULT_RETRY likewise,
+ *	   without the mmap lock and the VMA; VM_FAULT_SIGSEGV if the
  *	   stack is used up, with the hit on record; VM_FAULT_OOM.
  */
 vm_fault_t ntvm_stack_fault(struct vm_fault *vmf, struct ntvm_extent *x)
@@ -295,18 +316,11 @@ vm_fault_t ntvm_stack_fault(struct vm_fault *vmf, struct ntvm_extent *x)
 	if (!s || vmf->address < s->bottom || vmf->address >= s->top ||
 	    (x->traits & NTVM_TRAIT_LARGE))
 		return 0;
-	if (!mutex_trylock(&x->lock)) {
-		usleep_range(20, 100);
-		return ntvm_stack_again();
-	}
+	if (!mutex_trylock(&x->lock))
+		return ntvm_stack_again(vmf, s, false);
 	ret = ntvm_stack_grow(vmf, x, s);
 	mutex_unlock(&x->lock);
-	/* The name of a wait in here; the core would have to be rid of its lock. */
-	if (ret == VM_FAULT_RETRY) {
-		wait_for_completion_killable_timeout(&s->done, NTVM_STACK_WAIT);
-		ret = ntvm_stack_again();
-	}
-	return ret;
+	return ret == VM_FAULT_RETRY ? ntvm_stack_again(vmf, s, true) : ret;
 }
 
 /* --- the request ---------------------------------------------------------------------- */
