@@ -60,7 +60,7 @@ static int ntvm_ledger_resize(struct ntvm_ledger *l, unsigned long pages)
 		r.err = vfs_truncate(&l->file->f_path, r.size);
 	} else {
 		INIT_WORK_ONSTACK(&r.work, ntvm_ledger_resize_work);
-		queue_work(ntvm_wq, &r.work);
+		queue_work(ntvm_leaf_wq, &r.work);
 		flush_work(&r.work);
 		destroy_work_on_stack(&r.work);
 	}

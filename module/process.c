@@ -24,6 +24,12 @@ static DEFINE_SPINLOCK(ntvm_processes_lock);
 /* Runs whatever cannot run where it was asked for. */
 struct workqueue_struct *ntvm_wq;
 
+/*
+ * For work that somebody waits for with locks held, and that takes none of ours.
+ * A queue runs so many at a time, and all of ntvm_wq's may wait for those locks.
+ */
+struct workqueue_struct *ntvm_leaf_wq;
+
 static void ntvm_process_sync_work(struct work_struct *work);
 static void ntvm_process_release_work(struct work_struct *work);
 
@@ -337,14 +343,21 @@ u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive)
 }
 
 /**
- * ntvm_process_init - make the work queue
+ * ntvm_process_init - make the work queues
  *
  * Return: 0 or -ENOMEM.
  */
 int ntvm_process_init(void)
 {
 	ntvm_wq = alloc_workqueue("ntvm", WQ_UNBOUND, 0);
-	return ntvm_wq ? 0 : -ENOMEM;
+	if (!ntvm_wq)
+		return -ENOMEM;
+	ntvm_leaf_wq = alloc_workqueue("ntvm-leaf", WQ_UNBOUND, 0);
+	if (!ntvm_leaf_wq) {
+		destroy_workqueue(ntvm_wq);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 /**
@@ -353,4 +366,5 @@ int ntvm_process_init(void)
 void ntvm_process_exit(void)
 {
 	destroy_workqueue(ntvm_wq);
+	destroy_workqueue(ntvm_leaf_wq);
 }
