@@ -127,10 +127,11 @@ err_pages:
 static void __exit ntvm_exit(void)
 {
 	misc_deregister(&ntvm_device);
+	/* The shrinker may hold the last reference on a process: before the work queue. */
+	ntvm_reset_exit();
 	/* The last processes are destroyed by work items: wait for them. */
 	ntvm_process_exit();
 	ntvm_job_module_exit();
-	ntvm_reset_exit();
 	ntvm_shadow_exit();
 	ntvm_extent_exit();
 	ntvm_pages_module_exit();
