@@ -200,9 +200,16 @@ int64_t read_keyed(const char *path, const char *key);
 double now(void);
 void sleep_ms(unsigned int ms);
 
+/*
+ * How many times slower than a stock kernel in a guest this one is, as the
+ * environment's NTVM_SLOW says: what a test has time for, and what the kernel
+ * spends on looking after itself, depend on it.
+ */
+unsigned int slow(void);
+
 /* Try for a while: true as soon as the expression holds. */
 #define wait_until(seconds, expr) ({				\
-	double __until = now() + (seconds);			\
+	double __until = now() + (seconds) * slow();		\
 	bool __held;						\
 	while (!(__held = (expr)) && now() < __until)		\
 		sleep_ms(10);					\

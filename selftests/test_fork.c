@@ -139,7 +139,7 @@ TEST(forking_while_another_thread_commits)
 
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, forks_thread, p));
-	for (i = 0; i < 3000; i++) {
+	for (i = 0; i < 3000 / (int)slow(); i++) {
 		uint8_t *q = p + i % 16 * P;
 
 		if (commit(q, P, PAGE_READWRITE) != STATUS_SUCCESS || *(volatile uint8_t *)q)

@@ -7,6 +7,8 @@
 #include "ntvm_test.h"
 #include <kselftest_harness.h>
 
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
 #ifndef SYS_pidfd_open
@@ -909,6 +911,73 @@ TEST(a_process_killed_under_the_calls)
 		NtClose(h);
 	}
 	EXPECT_EQ(0, bad);
+}
+
+struct flood {
+	HANDLE h;
+	uintptr_t at;
+	int *stop;
+	int bad;
+};
+
+static void *flood_thread(void *arg)
+{
+	struct flood *f = arg;
+
+	while (!__atomic_load_n(f->stop, __ATOMIC_RELAXED))
+		f->bad += do_alloc(f->h, f->at, 0, 100 * P, MEM_COMMIT, PAGE_READWRITE).status ||
+			  do_free(f->h, f->at, 100 * P, MEM_DECOMMIT).status;
+	return NULL;
+}
+
+/* Commits and decommits beside those who do so from outside. */
+static int limited_file_size(int sock, void *arg)
+{
+	struct rlimit limit = { 4096, 4096 };
+	uint8_t *p = reserve(2 * MIB);
+	uint64_t order;
+
+	(void)arg;
+	if (!p || setrlimit(RLIMIT_FSIZE, &limit) || !send_fd(sock, own_device()) ||
+	    !child_tell(sock, (uintptr_t)p))
+		return 1;
+	while (recv(sock, &order, sizeof(order), MSG_DONTWAIT) < 0)
+		if (commit(p, 100 * P, PAGE_READWRITE) || decommit(p, 100 * P))
+			return 2;
+	return 0;
+}
+
+/*
+ * More operations on one process than a work queue of the kernel runs at a time,
+ * while one that they all wait for needs a work item too.
+ */
+TEST(hundreds_of_threads_work_on_a_process_with_a_file_size_limit)
+{
+	static struct flood flood[300];
+	static pthread_t thread[300];
+	uint64_t at;
+	struct child c;
+	int i, n, stop = 0, bad = 0;
+	HANDLE h;
+
+	ASSERT_TRUE(child_start(&c, limited_file_size, NULL));
+	h = LibntFdToHandle(recv_fd(c.sock));
+	ASSERT_TRUE(child_hear(c.sock, &at));
+	for (n = 0; n < 300; n++) {
+		flood[n] = (struct flood) { .h = h, .at = at + MIB, .stop = &stop };
+		if (pthread_create(&thread[n], NULL, flood_thread, &flood[n]))
+			break;
+	}
+	EXPECT_EQ(300, n);
+	sleep_ms(3000 * slow());
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < n; i++) {
+		pthread_join(thread[i], NULL);
+		bad += flood[i].bad;
+	}
+	EXPECT_EQ(0, bad);
+	child_tell(c.sock, 0);
+	EXPECT_EQ(0, child_wait(&c));
 }
 
 TEST_HARNESS_MAIN

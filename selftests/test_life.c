@@ -194,7 +194,7 @@ TEST(nothing_is_left_of_200_processes)
 	charge = meminfo("Committed_AS");
 	objects = slab_objects();
 	slab = meminfo("SUnreclaim");
-	for (i = 0; i < 200; i++)
+	for (i = 0; i < 200 / (int)slow(); i++)
 		if (!one_life(i % 3))
 			bad++;
 	EXPECT_EQ(0, bad);
@@ -226,7 +226,7 @@ TEST(nothing_is_left_of_many_regions)
 	for (round = 0; round < 2; round++) {
 		objects = slab_objects();
 		slab = meminfo("SUnreclaim");
-		for (i = 0; i < 5000; i++) {
+		for (i = 0; i < 5000 / (int)slow(); i++) {
 			uint8_t *p = reserve(SIZE);
 
 			ASSERT_NE(NULL, p);

@@ -978,7 +978,7 @@ enum { DIRTY = 1, LATCHED = 2, COMMITTED = 4, WRITABLE = 8 };
 TEST_F_TIMEOUT(swapping, random_operations_report_exactly_what_a_model_says, 120)
 {
 	enum { N = 1300, STEPS = 12000 };
-	double until = now() + 8;
+	double until = now() + 8 * slow();
 	static uint8_t model[N];
 	uint8_t *p = watched(N * P, 0, PAGE_READWRITE);
 	unsigned int seed = 4711, step, i, reports = 0, paged = 0;
