@@ -175,7 +175,7 @@ fault:
 	return false;
 }
 
-static inline u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
+static __always_inline u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
 {
 	if ((call->req.header.flags & NTVM_F_INDIRECT) && !ntvm_args_fetch(call, base, len))
 		return NTVM_STATUS_ACCESS_VIOLATION;
@@ -185,7 +185,8 @@ static inline u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len
 }
 
 /* Write the results; INDIRECT's request keeps the addresses it came with. */
-static inline u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *len, u64 start, u64 bytes)
+static __always_inline u32 ntvm_args_write(struct ntvm_call *call, __u64 *base, __u64 *len,
+					   u64 start, u64 bytes)
 {
 	if (!(call->req.header.flags & NTVM_F_INDIRECT)) {
 		*base = start;

@@ -120,7 +120,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 	status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	if (ntvm_span_prepare(&span))
 		goto out;
-	latch = unlikely(x->traits & NTVM_TRAIT_WATCH) && how == NTVM_CHANGE_PROTECT;
+	latch = how == NTVM_CHANGE_PROTECT && unlikely(x->traits & NTVM_TRAIT_WATCH);
 	if (latch && ntvm_watch_latch_prepare(x, span.first, span.last))
 		goto out;
 	status = NTVM_STATUS_COMMITMENT_LIMIT;
