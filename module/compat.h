@@ -139,19 +139,34 @@ static inline void ntvm_vm_ops_clear_uffd(struct vm_operations_struct *ops)
 }
 
 /*
- * Take the right to write out of the page tables. Returns how many entries it
- * was taken from. A kernel of any version may be without MAPPING_DIRTY_HELPERS;
- * there the pages go out of the page tables, and nobody counts them.
+ * Take the right to write out of the page tables. Returns how often the TLB was
+ * flushed for it. A kernel of any version may be without MAPPING_DIRTY_HELPERS;
+ * there the pages go out of the page tables, and nobody counts the flushes.
  */
-#define NTVM_WP_COUNTS	IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS)
-
-static inline unsigned long ntvm_wp_mapping(struct address_space *mapping, pgoff_t first,
-					    pgoff_t nr)
+static inline unsigned int ntvm_wp_mapping(struct address_space *mapping, pgoff_t first,
+					   pgoff_t nr)
 {
 #ifdef CONFIG_MAPPING_DIRTY_HELPERS
-	return wp_shared_mapping_range(mapping, first, nr);
+	return wp_shared_mapping_range(mapping, first, nr) > 0;
 #else
 	unmap_mapping_pages(mapping, first, nr, false);
+	return 0;
+#endif
+}
+
+/*
+ * How many TLB flushes were begun for an mm, of all its processors: it grows with
+ * every present entry that is taken out of its page tables or loses a right,
+ * under the lock of the page table. Only x86 counts.
+ */
+#define NTVM_COUNTS_FLUSHES	(IS_ENABLED(CONFIG_MAPPING_DIRTY_HELPERS) && \
+				 IS_ENABLED(CONFIG_X86_64))
+
+static inline u64 ntvm_mm_flushes(struct mm_struct *mm)
+{
+#ifdef CONFIG_X86_64
+	return atomic64_read(&mm->context.tlb_gen);
+#else
 	return 0;
 #endif
 }

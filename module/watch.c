@@ -38,20 +38,23 @@
  * folio (ntvm_watch_protect_fast()); whatever it cannot vouch for is done over in
  * the way above:
  *
- *  - After step 1 each folio is seen unlocked, in the page cache. Who set the bit
- *    before step 1 held the folio lock then, and no folio leaves the page cache
- *    locked: so what was in flight is in the page tables.
- *  - After that the entries are write-protected, and those that were writable are
- *    counted, each under the lock of its page table. If these are as many as the
- *    pages, then each page's own entry was there, and is read-only now. None was
- *    a migration entry; a migration that begins later restores a read-only one.
- *  - Nothing else was counted. A page has one entry: VMAs of ours do not overlap
- *    in the file, and mmap_lock, held meanwhile, keeps out mremap and also a fork,
- *    which may copy entries that the child does not keep. A clean page in between
- *    has no writable entry unless its bit was set first, and then the bit is still
- *    set afterwards: only holders of ntvm_extent.lock clear one.
+ *  - The processor's count of TLB flushes of the mm is read. Then each folio is
+ *    seen unlocked, in the page cache. Who set the bit before step 1 held the folio
+ *    lock then, and no folio leaves the page cache locked, or only for one that is
+ *    locked in its place: so what was in flight is in the page tables.
+ *  - The entries are write-protected, each under the lock of its page table, and
+ *    the count is read again. If only this has added to it, then no entry was a
+ *    migration entry, which would become writable again without a fault: its folio
+ *    would have been locked since after it was seen unlocked, and with the entry
+ *    that was there before goes a flush, which is counted before the lock of the
+ *    page table is given back.
+ *  - An entry that is present and inaccessible, as NUMA balancing makes them, goes
+ *    without a flush; there are none, because the VMAs are VM_MIXEDMAP.
  *
- * mmap_lock is only tried for, so a writer waiting for it is not in the way.
+ * How many entries were writable proves nothing: wp_shared_mapping_range() takes a
+ * migration entry that is soft-dirty for one. mmap_lock, held meanwhile, keeps out
+ * all who move page tables; it is only tried for, so that a writer waiting for it
+ * is not in the way.
  *
  * A page is always written before it is reset or after its record is set anew, so
  * no write is ever lost. A call reports first and resets what it has reported
@@ -425,39 +428,36 @@ fault:
 /* --- resetting ----------------------------------------------------------------------------- */
 
 /*
- * Write-protects the pages of @map, and clean ones between them. Returns how many
- * entries were writable; *@walked becomes how many pages were looked at.
+ * Write-protects the pages of @map, and clean ones between them. Returns how often
+ * the TLB was flushed for it.
  */
-static unsigned long ntvm_watch_protect(struct address_space *mapping, pgoff_t base,
-					const unsigned long *map, unsigned long *walked)
+static unsigned int ntvm_watch_protect(struct address_space *mapping, pgoff_t base,
+				       const unsigned long *map)
 {
-	unsigned int start = 0, end = 0, i, from;
-	unsigned long writable = 0;
+	unsigned int start = 0, end = 0, i, from, flushes = 0;
 
-	*walked = 0;
 	for (i = 0; i < NTVM_MAP_WORDS; i++) {
 		if (!map[i])
 			continue;
 		from = i * BITS_PER_LONG + __ffs(map[i]);
 		if (end && from - end > NTVM_WATCH_GAP) {
-			writable += ntvm_wp_mapping(mapping, base + start, end - start);
-			*walked += end - start;
+			flushes += ntvm_wp_mapping(mapping, base + start, end - start);
 			end = 0;
 		}
 		if (!end)
 			start = from;
 		end = i * BITS_PER_LONG + __fls(map[i]) + 1;
 	}
-	*walked += end - start;
-	return writable + ntvm_wp_mapping(mapping, base + start, end - start);
+	return flushes + ntvm_wp_mapping(mapping, base + start, end - start);
 }
 
 /*
- * Is none of the folios of @map locked? @there becomes those that are in memory.
- * No search for each page, but a look into the page cache's nodes.
+ * Is none of the folios of @map locked? What is not in memory is in no page table,
+ * and comes back through ->page_mkwrite. No search for each page, but a look into
+ * the page cache's nodes.
  */
 static bool ntvm_watch_unlocked(struct address_space *mapping, pgoff_t base,
-				const unsigned long *map, unsigned long *there)
+				const unsigned long *map)
 {
 	XA_STATE(xas, &mapping->i_pages, 0);
 	unsigned int i, bit, slot, nr;
@@ -465,7 +465,6 @@ static bool ntvm_watch_unlocked(struct address_space *mapping, pgoff_t base,
 	struct folio *folio;
 	bool ret = false;
 
-	bitmap_copy(there, map, NTVM_MAP_PAGES);
 	xas_lock_irq(&xas);
 	for (i = 0; i < NTVM_MAP_WORDS; i++) {
 		for (word = map[i]; word; word &= ~part) {
@@ -477,7 +476,6 @@ static bool ntvm_watch_unlocked(struct address_space *mapping, pgoff_t base,
 				/* No node, so nothing in memory; or one for a large folio. */
 				if (folio)
 					goto out;
-				there[i] &= ~part;
 				continue;
 			}
 			slot = xas.xa_index & XA_CHUNK_MASK;
@@ -488,9 +486,8 @@ static bool ntvm_watch_unlocked(struct address_space *mapping, pgoff_t base,
 				bit = __ffs(part);
 				folio = xa_entry_locked(xas.xa, xas.xa_node, slot + bit);
 				if (unlikely(!folio || xa_is_value(folio)))
-					there[i] &= ~BIT(bit);
-				else if (unlikely(xa_is_internal(folio) ||
-						  folio_test_locked(folio)))
+					continue;
+				if (unlikely(xa_is_internal(folio) || folio_test_locked(folio)))
 					goto out;
 			}
 		}
@@ -510,36 +507,22 @@ out:
 static bool ntvm_watch_protect_fast(struct ntvm_watch_call *w, pgoff_t base,
 				    const struct ntvm_watch_leaf *leaf)
 {
-	unsigned long there[NTVM_MAP_WORDS], again[NTVM_MAP_WORDS], writable, walked, page;
-	struct ntvm_extent *x = w->extent;
-	struct address_space *mapping = x->file->f_mapping;
-	struct mm_struct *mm = x->process->mm;
-	unsigned int nr;
+	struct address_space *mapping = w->extent->file->f_mapping;
+	struct mm_struct *mm = w->extent->process->mm;
+	bool done = false;
+	u64 flushes;
 
-	if (!NTVM_WP_COUNTS || !mmap_read_trylock(mm))
+	if (!NTVM_COUNTS_FLUSHES || !mmap_read_trylock(mm))
 		return false;
-	if (!ntvm_watch_unlocked(mapping, base, leaf->map, there)) {
-		mmap_read_unlock(mm);
-		return false;
+	flushes = ntvm_mm_flushes(mm);
+	/* A flush that is not counted yet is of a migration that is still to begin. */
+	smp_rmb();
+	if (ntvm_watch_unlocked(mapping, base, leaf->map)) {
+		flushes += ntvm_watch_protect(mapping, base, leaf->map);
+		done = ntvm_mm_flushes(mm) == flushes;
 	}
-	nr = bitmap_weight(there, NTVM_MAP_PAGES);
-	if (!nr) {
-		mmap_read_unlock(mm);
-		return true;
-	}
-	writable = ntvm_watch_protect(mapping, base, there, &walked);
 	mmap_read_unlock(mm);
-	if (writable != nr || ntvm_mm_has_pinned(mm))
-		return false;
-	if (walked == nr)
-		return true;
-	/* Clean pages were walked over. Did one become writable and was counted? */
-	page = leaf->page;
-	rcu_read_lock();
-	ntvm_pages_marked(&x->pages, &page, min(page | (NTVM_MAP_PAGES - 1), x->pages.nr - 1),
-			  NTVM_STATE_DIRTY, again);
-	rcu_read_unlock();
-	return bitmap_subset(again, there, NTVM_MAP_PAGES);
+	return done && !ntvm_mm_has_pinned(mm);
 }
 
 /* The same for one page whose folio somebody else had locked. */
@@ -619,7 +602,7 @@ static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_w
 	struct ntvm_extent *x = w->extent;
 	struct address_space *mapping = x->file->f_mapping;
 	pgoff_t base = ntvm_shadow_pgoff(x, x->start) + leaf->page;
-	unsigned long *latch, walked;
+	unsigned long *latch;
 	unsigned int nr, i;
 
 	if (unlikely(!xa_empty(&x->latched))) {
@@ -637,7 +620,7 @@ static void ntvm_watch_reset_leaf(struct ntvm_watch_call *w, const struct ntvm_w
 	bitmap_zero(w->pinned, NTVM_MAP_PAGES);
 	nr = ntvm_watch_trylock(w, base, leaf->map);
 	if (nr) {
-		ntvm_watch_protect(mapping, base, leaf->map, &walked);
+		ntvm_watch_protect(mapping, base, leaf->map);
 		if (unlikely(ntvm_mm_has_pinned(x->process->mm))) {
 			for (i = 0; i < nr; i++) {
 				if (folio_maybe_dma_pinned(w->folio[i]))

@@ -5,6 +5,8 @@
  */
 #include "ntvm_test.h"
 
+#include <sys/swap.h>
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <sys/socket.h>
@@ -590,6 +592,39 @@ void sleep_ms(unsigned int ms)
 
 	while (nanosleep(&ts, &ts) && errno == EINTR)
 		;
+}
+
+bool swap_on(size_t size)
+{
+	uint8_t header[4096] = { 0 };
+	uint32_t *words = (uint32_t *)(header + 1024);
+	char text[32];
+	bool written;
+	int fd;
+
+	if (access("/dev/zram0", F_OK) && system("modprobe zram") && access("/dev/zram0", F_OK))
+		return false;
+	/* Still on from the last time? */
+	if (swapoff("/dev/zram0") && errno != EINVAL)
+		return false;
+	write_file("/sys/block/zram0/reset", "1");
+	snprintf(text, sizeof(text), "%zu", size);
+	if (write_file("/sys/block/zram0/disksize", text))
+		return false;
+	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	words[0] = 1;			/* version */
+	words[1] = size / P - 1;	/* last page */
+	memcpy(header + 4086, "SWAPSPACE2", 10);
+	written = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
+	close(fd);
+	return written && !swapon("/dev/zram0", 0);
+}
+
+int swap_off(void)
+{
+	return swapoff("/dev/zram0");
 }
 
 /* --- other processes -------------------------------------------------------------- */

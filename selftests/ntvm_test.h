@@ -221,6 +221,14 @@ static inline bool near(int64_t a, int64_t b, int64_t tolerance)
 	return a - b <= tolerance && b - a <= tolerance;
 }
 
+/*
+ * A swap area of so many bytes in compressed memory; false, with errno, if the
+ * system cannot. Whoever turns it on turns it off: other tests count on a system
+ * without.
+ */
+bool swap_on(size_t size);
+int swap_off(void);
+
 /* --- other processes -------------------------------------------------------------- */
 
 /**

@@ -10,7 +10,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/swap.h>
 
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
@@ -472,7 +471,7 @@ FIXTURE_TEARDOWN_PARENT(cgroup)
 	int i;
 
 	if (self->swapping)
-		swapoff("/dev/zram0");
+		swap_off();
 	/* The groups are empty once the last page is uncharged. */
 	for (i = 0; i < 100 && (rmdir(self->a) | rmdir(self->b)) && errno == EBUSY; i++)
 		sleep_ms(20);
@@ -532,37 +531,6 @@ TEST_F(cgroup, pages_are_charged_to_the_toucher)
 	ASSERT_EQ(0, cg_write(self->root, "cgroup.procs", pid));
 }
 
-/* A swap area in compressed memory. */
-static bool swap_on(void)
-{
-	uint8_t header[4096] = { 0 };
-	uint32_t *words = (uint32_t *)(header + 1024);
-	char size[32];
-	int fd;
-
-	if (meminfo("SwapTotal") > 0)
-		return true;
-	if (access("/dev/zram0", F_OK) && system("modprobe zram") &&
-	    access("/dev/zram0", F_OK))
-		return false;
-	put_number("/sys/block/zram0/reset", 1);
-	snprintf(size, sizeof(size), "%lu", SWAP_SIZE);
-	if (write_file("/sys/block/zram0/disksize", size))
-		return false;
-	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	words[0] = 1;			/* version */
-	words[1] = SWAP_SIZE / P - 1;	/* last page */
-	memcpy(header + 4086, "SWAPSPACE2", 10);
-	if (pwrite(fd, header, sizeof(header), 0) != sizeof(header) || fsync(fd)) {
-		close(fd);
-		return false;
-	}
-	close(fd);
-	return !swapon("/dev/zram0", 0);
-}
-
 /* Page contents that no other page has. */
 static uint64_t stamp(size_t page, size_t word)
 {
@@ -591,7 +559,7 @@ TEST_F(cgroup, S25_pages_swap_out_and_back_and_decommit_frees_their_swap)
 	size_t i, bad;
 	int tries;
 
-	ASSERT_TRUE(swap_on()) {
+	ASSERT_TRUE(swap_on(SWAP_SIZE)) {
 		TH_LOG("no swap in zram: %s", strerror(errno));
 	}
 	self->swapping = true;
@@ -656,7 +624,7 @@ TEST_F(cgroup, more_than_the_group_may_hold_goes_to_swap)
 	uint8_t *p;
 	size_t i;
 
-	ASSERT_TRUE(swap_on()) {
+	ASSERT_TRUE(swap_on(SWAP_SIZE)) {
 		TH_LOG("no swap in zram: %s", strerror(errno));
 	}
 	self->swapping = true;

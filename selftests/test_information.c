@@ -7,7 +7,6 @@
 #include <kselftest_harness.h>
 
 #include <sys/stat.h>
-#include <sys/swap.h>
 
 #define SIZE	(64 * P)
 typedef MEMORY_RANGE_ENTRY RANGE;
@@ -144,32 +143,6 @@ TEST(other_classes)
 #define SWAP_SIZE	(128 * MIB)
 #define OUT_SIZE	(32 * MIB)
 
-/* A swap area in compressed memory. */
-static bool swap_on(void)
-{
-	uint8_t header[4096] = { 0 };
-	uint32_t *words = (uint32_t *)(header + 1024);
-	char size[32];
-	bool written;
-	int fd;
-
-	if (access("/dev/zram0", F_OK) && system("modprobe zram") && access("/dev/zram0", F_OK))
-		return false;
-	write_file("/sys/block/zram0/reset", "1");
-	snprintf(size, sizeof(size), "%lu", SWAP_SIZE);
-	if (write_file("/sys/block/zram0/disksize", size))
-		return false;
-	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	words[0] = 1;			/* version */
-	words[1] = SWAP_SIZE / P - 1;	/* last page */
-	memcpy(header + 4086, "SWAPSPACE2", 10);
-	written = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
-	close(fd);
-	return written && !swapon("/dev/zram0", 0);
-}
-
 /* Pages that were read in from swap since the system started. */
 static int64_t swapped_in(void)
 {
@@ -194,7 +167,7 @@ TEST(a_prefetch_reads_back_what_is_swapped_out)
 	size_t i;
 	int tries;
 
-	ASSERT_TRUE(swap_on()) {
+	ASSERT_TRUE(swap_on(SWAP_SIZE)) {
 		TH_LOG("no swap in zram: %s", strerror(errno));
 	}
 	/* A handle, so that libnt leaves it all to the module. */
@@ -237,7 +210,7 @@ TEST(a_prefetch_reads_back_what_is_swapped_out)
 	EXPECT_EQ(OUT_SIZE, info_of(ME).CommittedBytes);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 	NtClose(h);
-	EXPECT_EQ(0, swapoff("/dev/zram0"));
+	EXPECT_EQ(0, swap_off());
 }
 
 /* --- flush ------------------------------------------------------------------------------- */

@@ -8,7 +8,6 @@
 #include <kselftest_harness.h>
 
 #include <sys/resource.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 
 #define SIZE		(16 * P)
@@ -677,36 +676,6 @@ TEST(a_fork_child_has_no_locks)
 
 /* --- residency ------------------------------------------------------------------------------ */
 
-/* A swap area in compressed memory. */
-static bool swap_on(void)
-{
-	uint8_t header[4096] = { 0 };
-	uint32_t *words = (uint32_t *)(header + 1024);
-	char size[32];
-	int fd;
-
-	if (meminfo("SwapTotal") > 0)
-		return true;
-	if (access("/dev/zram0", F_OK) && system("modprobe zram") && access("/dev/zram0", F_OK))
-		return false;
-	write_file("/sys/block/zram0/reset", "1");
-	snprintf(size, sizeof(size), "%lu", SWAP_SIZE);
-	if (write_file("/sys/block/zram0/disksize", size))
-		return false;
-	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	words[0] = 1;			/* version */
-	words[1] = SWAP_SIZE / P - 1;	/* last page */
-	memcpy(header + 4086, "SWAPSPACE2", 10);
-	if (pwrite(fd, header, sizeof(header), 0) != sizeof(header) || fsync(fd)) {
-		close(fd);
-		return false;
-	}
-	close(fd);
-	return !swapon("/dev/zram0", 0);
-}
-
 /* Pages of the range that are in memory, mapped or not. */
 static size_t resident(uint8_t *p, size_t pages)
 {
@@ -743,7 +712,7 @@ FIXTURE_SETUP(swap)
 {
 	size_t i;
 
-	ASSERT_TRUE(swap_on()) {
+	ASSERT_TRUE(swap_on(SWAP_SIZE)) {
 		TH_LOG("no swap in zram: %s", strerror(errno));
 	}
 	self->pages = 16 * MIB / P;
@@ -757,7 +726,7 @@ FIXTURE_TEARDOWN(swap)
 {
 	release(self->p);
 	/* The tests after this one count on a system without. */
-	EXPECT_EQ(0, swapoff("/dev/zram0"));
+	EXPECT_EQ(0, swap_off());
 }
 
 TEST_F(swap, locked_pages_stay_in_memory_and_others_go)

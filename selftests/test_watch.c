@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Write watch: every write is reported, by whatever way it comes, nothing is
- * reported that was not written, and no write is ever lost.
+ * Write watch: every write is reported, by whatever way it comes, and nothing is
+ * reported that was not written. Races are in test_watch_race.c.
  */
 #include "ntvm_test.h"
 #include <kselftest_harness.h>
@@ -10,7 +10,6 @@
 #include <linux/userfaultfd.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/swap.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -26,8 +25,6 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
-
-static bool swap_on(void);
 
 static uint8_t *watched(size_t size, ULONG type, ULONG prot)
 {
@@ -638,7 +635,9 @@ TEST(another_process_asks_and_writes_from_outside_are_seen)
 TEST_F(watch, Y15_to_Y19_wrong_arguments_change_nothing)
 {
 	static PVOID array[64];
-	void *none = mmap(NULL, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* A page that can be written and behind it one that cannot. */
+	uint8_t *pair = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *none = pair + P;
 	uint8_t *plain = reserve_commit(SIZE, PAGE_READWRITE);
 	uint8_t *other = watched(SIZE, MEM_COMMIT, PAGE_READWRITE);
 	ULONG_PTR count = 64, huge;
@@ -646,6 +645,8 @@ TEST_F(watch, Y15_to_Y19_wrong_arguments_change_nothing)
 	struct snap before, after;
 	PVOID p = self->p;
 
+	ASSERT_NE(MAP_FAILED, pair);
+	ASSERT_EQ(0, mprotect(none, P, PROT_READ));
 	ASSERT_NE(NULL, plain);
 	ASSERT_NE(NULL, other);
 	poke(self->p, 3);
@@ -930,47 +931,19 @@ TEST(a_large_region_with_one_page_written)
 
 /* --- exactly what was written ------------------------------------------------------------------ */
 
-/* A swap area in compressed memory, so that MADV_PAGEOUT does something. */
-static bool swap_on(void)
-{
-	uint8_t header[4096] = { 0 };
-	uint32_t *words = (uint32_t *)(header + 1024);
-	bool ok;
-	int fd;
-
-	if (access("/dev/zram0", F_OK) && system("modprobe zram") && access("/dev/zram0", F_OK))
-		return false;
-	write_file("/sys/block/zram0/disksize", "67108864");
-	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	words[0] = 1;			/* version */
-	words[1] = 64 * MIB / P - 1;	/* last page */
-	memcpy(header + 4086, "SWAPSPACE2", 10);
-	/* Still on from the last time? */
-	if (swapoff("/dev/zram0") && errno != EINVAL) {
-		close(fd);
-		return false;
-	}
-	ok = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
-	close(fd);
-	return ok && (!swapon("/dev/zram0", 0) || errno == EBUSY);
-}
-
 FIXTURE(swapping) {
-	bool on;
 };
 
 FIXTURE_SETUP(swapping)
 {
-	self->on = swap_on();
-	if (!self->on)
-		TH_LOG("no swap in zram (%s): MADV_PAGEOUT does nothing", strerror(errno));
+	ASSERT_TRUE(swap_on(64 * MIB)) {
+		TH_LOG("no swap in zram: %s", strerror(errno));
+	}
 }
 
 FIXTURE_TEARDOWN_PARENT(swapping)
 {
-	swapoff("/dev/zram0");
+	swap_off();
 }
 
 enum { DIRTY = 1, LATCHED = 2, COMMITTED = 4, WRITABLE = 8 };
@@ -1072,231 +1045,6 @@ TEST_F_TIMEOUT(swapping, random_operations_report_exactly_what_a_model_says, 120
 	EXPECT_LT(10, paged);
 	TH_LOG("%u steps, %u pages reported, %u times zapped or paged out", step, reports, paged);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
-}
-
-/* --- no write is lost --------------------------------------------------------------------------- */
-
-#define RACE_PAGES	96
-#define RACE_WRITERS	2
-
-struct race {
-	uint8_t *p;
-	unsigned int mode;
-	unsigned int round;
-	bool stop;
-	bool done[RACE_WRITERS];
-	uint64_t last[RACE_PAGES];	/* what the writers wrote last */
-	uint64_t seen[RACE_PAGES];	/* what was there after it was reported */
-	uint64_t writes, harvests, pages, kicks;
-	unsigned int per_round;
-};
-
-struct racer {
-	struct race *race;
-	unsigned int id;
-	pthread_barrier_t *start, *end;
-};
-
-static void *race_writer(void *arg)
-{
-	struct racer *me = arg;
-	struct race *r = me->race;
-	unsigned int seed = me->id + 1, i;
-	uint64_t value = 0;
-
-	for (;;) {
-		pthread_barrier_wait(me->start);
-		if (r->stop)
-			return NULL;
-		for (i = 0; i < r->per_round; i++) {
-			/* Every page has one writer, so that its last value is known. */
-			unsigned int page = rand_r(&seed) % (RACE_PAGES / RACE_WRITERS) *
-					    RACE_WRITERS + me->id;
-
-			value++;
-			/* Refused while the protection is flipped: until it is not. */
-			while (probe_store(r->p + page * P, value))
-				;
-			r->last[page] = value;
-		}
-		__atomic_fetch_add(&r->writes, r->per_round, __ATOMIC_RELAXED);
-		__atomic_store_n(&r->done[me->id], true, __ATOMIC_RELEASE);
-		pthread_barrier_wait(me->end);
-	}
-}
-
-static void *race_disturber(void *arg)
-{
-	struct race *r = arg;
-	unsigned int seed = 99;
-
-	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
-		unsigned int from = rand_r(&seed) % RACE_PAGES;
-		size_t len = (rand_r(&seed) % (RACE_PAGES - from) + 1) * P;
-
-		switch (r->mode) {
-		case 1:
-			madvise(r->p + from * P, len, MADV_DONTNEED);
-			break;
-		case 2:
-			madvise(r->p + from * P, len, MADV_PAGEOUT);
-			break;
-		case 3:
-			protect(r->p + from * P, len, PAGE_READONLY);
-			protect(r->p + from * P, len, PAGE_READWRITE);
-			break;
-		case 4:
-			/* Migrates pages in memory. */
-			write_file("/proc/sys/vm/compact_memory", "1");
-			break;
-		}
-		r->kicks++;
-		if (r->mode >= 3)
-			usleep(200);
-		sched_yield();
-	}
-	return NULL;
-}
-
-static bool race_harvest(struct race *r, unsigned int room)
-{
-	static PVOID array[RACE_PAGES];
-	ULONG_PTR count = room, i;
-	ULONG granularity;
-
-	if (NtGetWriteWatch(ME, RESET, r->p, RACE_PAGES * P, array, &count, &granularity))
-		return false;
-	for (i = 0; i < count; i++) {
-		unsigned int page = ((uint8_t *)array[i] - r->p) / P;
-
-		/* The harvester's copy of a page that it was told of. */
-		while (probe_load(array[i], &r->seen[page]))
-			;
-	}
-	r->harvests++;
-	r->pages += count;
-	return true;
-}
-
-static void race_run(struct __test_metadata *_metadata, unsigned int mode, double seconds,
-		     unsigned int per_round)
-{
-	struct race r = { .mode = mode, .per_round = per_round };
-	pthread_barrier_t start, end;
-	pthread_t threads[RACE_WRITERS + 1];
-	struct racer racers[RACE_WRITERS];
-	unsigned int i, rounds = 0, lost = 0, spin;
-	double until = now() + seconds;
-
-	r.p = watched(RACE_PAGES * P, MEM_COMMIT, PAGE_READWRITE);
-	ASSERT_NE(NULL, r.p);
-	pthread_barrier_init(&start, NULL, RACE_WRITERS + 1);
-	pthread_barrier_init(&end, NULL, RACE_WRITERS + 1);
-	for (i = 0; i < RACE_WRITERS; i++) {
-		racers[i] = (struct racer){ &r, i, &start, &end };
-		pthread_create(&threads[i], NULL, race_writer, &racers[i]);
-	}
-	if (mode)
-		pthread_create(&threads[RACE_WRITERS], NULL, race_disturber, &r);
-	while ((now() < until || rounds < 4) && !lost) {
-		memset(r.done, 0, sizeof(r.done));
-		pthread_barrier_wait(&start);
-		do {
-			spin = 0;
-			ASSERT_TRUE(race_harvest(&r, rounds & 1 ? RACE_PAGES : 7));
-			for (i = 0; i < RACE_WRITERS; i++)
-				spin += !__atomic_load_n(&r.done[i], __ATOMIC_ACQUIRE);
-		} while (spin);
-		pthread_barrier_wait(&end);
-		/* What is not reported now was reported, and copied, after its last write. */
-		ASSERT_TRUE(race_harvest(&r, RACE_PAGES));
-		for (i = 0; i < RACE_PAGES; i++) {
-			if (r.seen[i] != r.last[i]) {
-				lost++;
-				TH_LOG("round %u: page %u has %lu, seen %lu", rounds, i,
-				       (long)r.last[i], (long)r.seen[i]);
-			}
-		}
-		rounds++;
-	}
-	r.stop = true;
-	pthread_barrier_wait(&start);
-	for (i = 0; i < RACE_WRITERS + !!mode; i++)
-		pthread_join(threads[i], NULL);
-	TH_LOG("mode %u: %u rounds, %lu writes, %lu harvests of %lu pages, %lu disturbances", mode,
-	       rounds, (long)r.writes, (long)r.harvests, (long)r.pages, (long)r.kicks);
-	EXPECT_EQ(0, lost);
-	EXPECT_LT(3, rounds);
-	EXPECT_LT(rounds, r.pages);
-	EXPECT_STATUS(STATUS_SUCCESS, release(r.p));
-}
-
-TEST_F_TIMEOUT(swapping, no_write_is_lost, 60)
-{
-	race_run(_metadata, 0, 3, 3000);
-}
-
-TEST_F_TIMEOUT(swapping, no_write_is_lost_when_page_tables_are_zapped, 60)
-{
-	race_run(_metadata, 1, 2, 1000);
-}
-
-TEST_F_TIMEOUT(swapping, no_write_is_lost_when_pages_are_swapped_out, 60)
-{
-	race_run(_metadata, 2, 2, 500);
-}
-
-TEST_F_TIMEOUT(swapping, no_write_is_lost_when_the_protection_changes, 60)
-{
-	race_run(_metadata, 3, 2, 500);
-}
-
-TEST_F_TIMEOUT(swapping, no_write_is_lost_when_pages_migrate, 60)
-{
-	race_run(_metadata, 4, 2, 2000);
-}
-
-/* Decommit and release under the feet of harvesters: nothing but statuses comes of it. */
-static void *churn(void *arg)
-{
-	struct race *r = arg;
-
-	while (!__atomic_load_n(&r->stop, __ATOMIC_ACQUIRE)) {
-		decommit(r->p, RACE_PAGES / 2 * P);
-		commit(r->p, RACE_PAGES * P, PAGE_READWRITE);
-		probe_store(r->p + 3 * P, 1);
-		probe_store(r->p + 80 * P, 1);
-		protect(r->p, RACE_PAGES * P, PAGE_READWRITE);
-		if (++r->kicks % 16 == 0) {
-			release(r->p);
-			do_alloc(ME, (uintptr_t)r->p, 0, RACE_PAGES * P, WATCHED, PAGE_READWRITE);
-		}
-	}
-	return NULL;
-}
-
-TEST(regions_that_go_away_meanwhile)
-{
-	struct race r = { .p = (uint8_t *)FIXED };
-	double until = now() + 3;
-	pthread_t thread;
-	unsigned int ok = 0, bad = 0;
-
-	ASSERT_STATUS(STATUS_SUCCESS, do_alloc(ME, FIXED, 0, RACE_PAGES * P, WATCHED,
-					       PAGE_READWRITE).status);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &r));
-	while (now() < until) {
-		NTSTATUS status = get(ME, r.p, 0, RACE_PAGES, RACE_PAGES, ok & 1 ? RESET : 0)->status;
-
-		ok += !status;
-		bad += status && status != STATUS_INVALID_PARAMETER;
-		status = reset(r.p, RACE_PAGES * P);
-		bad += status && status != STATUS_INVALID_PARAMETER;
-	}
-	__atomic_store_n(&r.stop, true, __ATOMIC_RELEASE);
-	pthread_join(thread, NULL);
-	EXPECT_EQ(0, bad);
-	EXPECT_LT(10, ok);
 }
 
 TEST_HARNESS_MAIN
