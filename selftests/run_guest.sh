@@ -35,19 +35,20 @@ for test in "$@"; do
 		"$@" </dev/null &
 		pid=$!
 		(
-			# No sleep may outlive the test and hold the pipe.
+			# No sleep may outlive the test and hold the pipe; nor may one
+			# start now and then, as tests look at what is charged to all.
 			exec </dev/null >/dev/null 2>&1
-			n=0
-			while [ $n -lt $((limit * 2)) ]; do
-				sleep 0.5
-				[ -d /proc/$pid ] || exit
-				n=$((n + 1))
-			done
+			trap 'kill $sleep; exit' TERM
+			sleep $limit &
+			sleep=$!
+			wait $sleep
 			: >/tmp/timeout
 			kill -KILL $pid
 		) &
+		watchdog=$!
 		wait $pid
 		echo $? >/tmp/status
+		kill $watchdog
 		# The harness runs each case in a child, which may be left.
 		for p in /proc/[0-9]*; do
 			[ "$(readlink $p/exe)" = "$1" ] && kill -KILL "${p#/proc/}"
