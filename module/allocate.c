@@ -7,8 +7,6 @@
 
 #include "ntvm.h"
 
-#define NTVM_ALLOC_RESETS (NTVM_ALLOC_RESET | NTVM_ALLOC_RESET_UNDO)
-
 /* What this version does of the types that the rules let pass. */
 #define NTVM_ALLOC_DONE	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_TOP_DOWN | \
 			 NTVM_ALLOC_RESERVE_PLACEHOLDER | NTVM_ALLOC_REPLACE_PLACEHOLDER | \

@@ -239,7 +239,6 @@ int ntvm_ioc_allocate_ex(struct ntvm_call *call)
 	struct ntvm_requirements req = {};
 	u64 __user *old = u64_to_user_ptr(a->old_ptr);
 	__u64 base = a->base, len = a->len;
-	u32 written;
 
 	if (a->reserved || (a->old_ptr && !(a->flags & NTVM_F_INDIRECT)))
 		return -EINVAL;
@@ -279,18 +278,5 @@ int ntvm_ioc_allocate_ex(struct ntvm_call *call)
 		a->status = NTVM_STATUS_NOT_SUPPORTED;
 		return 0;
 	}
-	ntvm_args_limit(call, &op.range);
-	if (unlikely(op.type & NTVM_ALLOC_RESET)) {
-		op.offset = base & ~PAGE_MASK;
-		op.tail = (base + len) & ~PAGE_MASK;
-	}
-	a->status = ntvm_call_allocate(call, &op);
-	if (a->status)
-		return op.err;
-	written = ntvm_args_write(call, &a->base, &a->len, op.range.start,
-				  op.range.end - op.range.start);
-	/* As in the plain call. */
-	if (!(op.type & NTVM_ALLOC_RESERVE))
-		a->status = written;
-	return 0;
+	return ntvm_call_allocate(call, &op, base, len, &a->base, &a->len);
 }

@@ -156,8 +156,6 @@ static __always_inline bool ntvm_args_fetch(struct ntvm_call *call, __u64 *base,
 	u64 __user *base_ptr = u64_to_user_ptr(*base), *len_ptr = u64_to_user_ptr(*len);
 	u64 old_base, old_len;
 
-	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
-		return ntvm_args_fetch_narrow(call, base, len);
 	if (!access_ok(base_ptr, sizeof(u64)) || !user_access_begin(len_ptr, sizeof(u64)))
 		return false;
 	unsafe_get_user(old_base, base_ptr, fault);
@@ -177,8 +175,19 @@ fault:
 
 static __always_inline u32 ntvm_args_read(struct ntvm_call *call, __u64 *base, __u64 *len)
 {
-	if ((call->req.header.flags & NTVM_F_INDIRECT) && !ntvm_args_fetch(call, base, len))
+	u32 flags = call->req.header.flags;
+
+	if (unlikely((flags & NTVM_F_NARROW) && (flags & NTVM_F_INDIRECT))) {
+		/* In copies, so that the caller's two can stay in registers. */
+		__u64 narrow_base = *base, narrow_len = *len;
+
+		if (!ntvm_args_fetch_narrow(call, &narrow_base, &narrow_len))
+			return NTVM_STATUS_ACCESS_VIOLATION;
+		*base = narrow_base;
+		*len = narrow_len;
+	} else if ((flags & NTVM_F_INDIRECT) && !ntvm_args_fetch(call, base, len)) {
 		return NTVM_STATUS_ACCESS_VIOLATION;
+	}
 	call->args.old_base = *base;
 	call->args.old_len = *len;
 	return NTVM_STATUS_SUCCESS;
@@ -210,13 +219,6 @@ fault:
 	return NTVM_STATUS_ACCESS_VIOLATION;
 }
 
-/* A chosen range must be one that a 32-bit program can name, its end included. */
-static inline void ntvm_args_limit(const struct ntvm_call *call, struct ntvm_range *range)
-{
-	if (unlikely(call->req.header.flags & NTVM_F_NARROW))
-		range->limit = min_t(u64, range->limit, (1ull << 32) - NTVM_GRANULARITY);
-}
-
 u32 ntvm_call_run_foreign(struct ntvm_op *op, u32 (*fn)(struct ntvm_op *op));
 
 static __always_inline u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op *op,
@@ -228,12 +230,39 @@ static __always_inline u32 ntvm_call_run(struct ntvm_call *call, struct ntvm_op 
 
 u32 ntvm_large_run(struct ntvm_call *call, struct ntvm_op *op);	/* large.c */
 
-/* ntvm_allocate() for a request; large pages have to be paid by the caller. */
-static __always_inline u32 ntvm_call_allocate(struct ntvm_call *call, struct ntvm_op *op)
+/*
+ * The rest of both allocate requests, arguments and handle checked: @base and
+ * @len are the caller's values, @out_base and @out_len those of the request.
+ */
+static __always_inline int ntvm_call_allocate(struct ntvm_call *call, struct ntvm_op *op,
+					      u64 base, u64 len, __u64 *out_base, __u64 *out_len)
 {
-	if (unlikely(op->type & NTVM_ALLOC_LARGE_PAGES))
-		return ntvm_large_run(call, op);
-	return ntvm_call_run(call, op, ntvm_allocate);
+	u32 *status = &call->req.header.status;
+	u32 written;
+
+	if (op->type == NTVM_ALLOC_COMMIT) {
+		*status = ntvm_call_run(call, op, ntvm_allocate);
+	} else {
+		/* A chosen range must be one that a 32-bit program can name, its end included. */
+		if (call->req.header.flags & NTVM_F_NARROW)
+			op->range.limit = min_t(u64, op->range.limit,
+						(1ull << 32) - NTVM_GRANULARITY);
+		if (op->type & NTVM_ALLOC_RESET) {
+			op->offset = base & ~PAGE_MASK;
+			op->tail = (base + len) & ~PAGE_MASK;
+		}
+		/* Large pages have to be paid by the caller. */
+		*status = op->type & NTVM_ALLOC_LARGE_PAGES ?
+			  ntvm_large_run(call, op) : ntvm_call_run(call, op, ntvm_allocate);
+	}
+	if (*status)
+		return op->err;
+	written = ntvm_args_write(call, out_base, out_len, op->range.start,
+				  op->range.end - op->range.start);
+	/* A reserve that cannot be reported is a success all the same, a commit not. */
+	if (!(op->type & NTVM_ALLOC_RESERVE))
+		*status = written;
+	return 0;
 }
 
 /* Handlers of requests: 0 with the status set, or a negative errno. */

@@ -142,7 +142,6 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	struct ntvm_allocate *a = &call->req.allocate;
 	struct ntvm_op op = { .type = a->type, .protect = a->protect };
 	__u64 base = a->base, len = a->len;
-	u32 written;
 
 	a->status = ntvm_rules_allocate_type(a->zero_bits, a->type, a->protect,
 					     !in_compat_syscall());
@@ -160,20 +159,7 @@ static int ntvm_ioc_allocate(struct ntvm_call *call)
 	if (a->status)
 		return 0;
 	op.choose = !base;
-	ntvm_args_limit(call, &op.range);
-	if (unlikely(op.type & NTVM_ALLOC_RESET)) {
-		op.offset = base & ~PAGE_MASK;
-		op.tail = (base + len) & ~PAGE_MASK;
-	}
-	a->status = ntvm_call_allocate(call, &op);
-	if (a->status)
-		return op.err;
-	written = ntvm_args_write(call, &a->base, &a->len, op.range.start,
-				  op.range.end - op.range.start);
-	/* A reserve that cannot be reported is a success all the same, a commit not. */
-	if (!(op.type & NTVM_ALLOC_RESERVE))
-		a->status = written;
-	return 0;
+	return ntvm_call_allocate(call, &op, base, len, &a->base, &a->len);
 }
 
 static int ntvm_ioc_free(struct ntvm_call *call)

@@ -152,30 +152,39 @@ unsigned long ntvm_ledger_committed(const struct ntvm_ledger *l)
  */
 unsigned long ntvm_ledger_peak(const struct ntvm_ledger *l)
 {
-	/* A commit that is just being counted is in the one and not yet in the other. */
-	return max(atomic_long_read(&l->committed), atomic_long_read(&l->peak));
+	long now = atomic_long_read(&l->committed);
+
+	/* If it was more, then what it was is in the peak. */
+	smp_rmb();
+	return max(now, atomic_long_read(&l->peak));
 }
 
 /*
  * Count pages as committed: the last step of every charge, when their credit is
  * taken. Uncharging begins with the opposite. So the count never exceeds the
- * charge.
+ * charge. The peak is brought up to date before the count becomes less.
  */
 static inline void ntvm_ledger_count(struct ntvm_ledger *l, unsigned long pages)
 {
-	long now = atomic_long_add_return(pages, &l->committed);
-	long peak = atomic_long_read(&l->peak);
-
-	while (now > peak && !atomic_long_try_cmpxchg(&l->peak, &peak, now))
-		;
+	atomic_long_add(pages, &l->committed);
 }
 
-/* Charge more, if the limits of the process and of its job let it. */
-static int ntvm_ledger_extend(struct ntvm_ledger *l, unsigned long pages)
+static inline void ntvm_ledger_discount(struct ntvm_ledger *l, unsigned long pages)
+{
+	long was = atomic_long_read(&l->committed), peak;
+
+	do {
+		peak = atomic_long_read(&l->peak);
+		while (was > peak && !atomic_long_try_cmpxchg(&l->peak, &peak, was))
+			;
+	} while (!atomic_long_try_cmpxchg(&l->committed, &was, was - (long)pages));
+}
+
+/* ntvm_ledger_extend() for a process that has a limit, or a job. */
+static noinline int ntvm_ledger_extend_strict(struct ntvm_ledger *l, unsigned long pages)
 {
 	int err;
 
-	lockdep_assert_held(&l->lock);
 	if (ntvm_over(l->limit, l->charged + pages))
 		return -EDQUOT;
 	if (l->job && !ntvm_job_charge(l->job, l->charged, pages))
@@ -184,6 +193,14 @@ static int ntvm_ledger_extend(struct ntvm_ledger *l, unsigned long pages)
 	if (l->job)
 		ntvm_job_settle(l->job, l->charged, pages, !err);
 	return err;
+}
+
+/* Charge more, if the limits of the process and of its job let it. */
+static inline int ntvm_ledger_extend(struct ntvm_ledger *l, unsigned long pages)
+{
+	lockdep_assert_held(&l->lock);
+	return likely(l->most) ? ntvm_ledger_resize(l, l->charged + pages) :
+				 ntvm_ledger_extend_strict(l, pages);
 }
 
 /* The credit does not cover @pages: charge the rest, small ones with a chunk ahead. */
@@ -216,27 +233,6 @@ static noinline bool ntvm_ledger_grow(struct ntvm_ledger *l, unsigned long pages
 }
 
 /**
- * ntvm_ledger_charge - charge pages that are about to be committed
- * @l: the ledger
- * @pages: how many
- *
- * Context: process context, may sleep; not under the mmap_lock.
- * Return: false if a limit is reached, of the system, the process or its job;
- *	   nothing is charged then.
- */
-bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
-{
-	long credit = atomic_long_read(&l->credit);
-
-	do {
-		if (credit < (long)pages)
-			return ntvm_ledger_grow(l, pages);
-	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
-	ntvm_ledger_count(l, pages);
-	return true;
-}
-
-/**
  * ntvm_ledger_charge_atomic - charge pages if that takes nothing but the credit
  * @l: the ledger
  * @pages: how many
@@ -257,6 +253,20 @@ bool ntvm_ledger_charge_atomic(struct ntvm_ledger *l, unsigned long pages)
 	} while (!atomic_long_try_cmpxchg(&l->credit, &credit, credit - (long)pages));
 	ntvm_ledger_count(l, pages);
 	return true;
+}
+
+/**
+ * ntvm_ledger_charge - charge pages that are about to be committed
+ * @l: the ledger
+ * @pages: how many
+ *
+ * Context: process context, may sleep; not under the mmap_lock.
+ * Return: false if a limit is reached, of the system, the process or its job;
+ *	   nothing is charged then.
+ */
+bool ntvm_ledger_charge(struct ntvm_ledger *l, unsigned long pages)
+{
+	return ntvm_ledger_charge_atomic(l, pages) || ntvm_ledger_grow(l, pages);
 }
 
 /**
@@ -294,7 +304,7 @@ void ntvm_ledger_uncharge(struct ntvm_ledger *l, unsigned long pages)
 {
 	if (!pages)
 		return;
-	atomic_long_sub(pages, &l->committed);
+	ntvm_ledger_discount(l, pages);
 	if (atomic_long_add_return(pages, &l->credit) > READ_ONCE(l->most)) {
 		mutex_lock(&l->lock);
 		ntvm_ledger_shrink(l);

@@ -185,34 +185,12 @@ void ntvm_lock_drop(struct ntvm_extent *x, unsigned long start, unsigned long en
 		x->traits &= ~NTVM_TRAIT_LOCKED;
 }
 
-/*
- * The first guard page of a range is consumed, as by any access. Returns
- * GUARD_PAGE_VIOLATION, or SUCCESS if somebody else has just hit it.
- */
-static u32 ntvm_lock_guard(struct ntvm_extent *x, unsigned long page)
-{
-	struct ntvm_stash stash = NTVM_STASH_INIT;
-	u32 status = NTVM_STATUS_SUCCESS;
-
-	/* Nothing but faults can change the page, and these free no nodes. */
-	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, page, page)))
-		return NTVM_STATUS_INSUFFICIENT_RESOURCES;
-	down_write(&x->fault_lock);
-	if (ntvm_pages_get(&x->pages, page) & NTVM_STATE_GUARD) {
-		ntvm_pages_set(&x->pages, page, page, (u8)~NTVM_STATE_GUARD, 0, &stash);
-		status = NTVM_STATUS_GUARD_PAGE_VIOLATION;
-	}
-	up_write(&x->fault_lock);
-	ntvm_stash_drop(&stash);
-	return status;
-}
-
 /* May every page of the part be accessed? In the order of addresses. */
 static u32 ntvm_lock_check_part(const struct ntvm_lock_part *part)
 {
 	struct ntvm_extent *x = part->x;
 	unsigned long page = part->first, last;
-	u32 status;
+	int disarmed;
 	u8 state;
 
 	while (page <= part->last) {
@@ -224,9 +202,11 @@ static u32 ntvm_lock_check_part(const struct ntvm_lock_part *part)
 		}
 		if (!(state & NTVM_STATE_GUARD) || (state & NTVM_STATE_OFFERED))
 			return NTVM_STATUS_ACCESS_VIOLATION;
-		status = ntvm_lock_guard(x, page);
-		if (status)
-			return status;
+		/* It is consumed, as by any access; unless somebody else has just hit it. */
+		disarmed = ntvm_guard_disarm(x, page);
+		if (disarmed)
+			return disarmed < 0 ? NTVM_STATUS_INSUFFICIENT_RESOURCES :
+					      NTVM_STATUS_GUARD_PAGE_VIOLATION;
 	}
 	return NTVM_STATUS_SUCCESS;
 }

@@ -653,7 +653,8 @@ static void ntvm_node_set(struct ntvm_node *n, unsigned int level, unsigned long
 }
 
 /* A node at @level with all its pages in the state of the tag @p. */
-static struct ntvm_node *ntvm_node_split(void *p, unsigned int level, struct ntvm_stash *s)
+static __always_inline struct ntvm_node *ntvm_node_split(void *p, unsigned int level,
+							 struct ntvm_stash *s)
 {
 	struct ntvm_node *n = ntvm_stash_take(s);
 	unsigned int i;

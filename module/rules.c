@@ -19,7 +19,6 @@
 #define NTVM_PAGE_MODIFIERS	(NTVM_PAGE_GUARD | NTVM_PAGE_NOCACHE | NTVM_PAGE_WRITECOMBINE)
 
 #define NTVM_ALLOC_PLACEHOLDER	(NTVM_ALLOC_REPLACE_PLACEHOLDER | NTVM_ALLOC_RESERVE_PLACEHOLDER)
-#define NTVM_ALLOC_RESETS	(NTVM_ALLOC_RESET | NTVM_ALLOC_RESET_UNDO)
 #define NTVM_ALLOC_KNOWN	(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE | NTVM_ALLOC_PLACEHOLDER | \
 				 NTVM_ALLOC_RESETS | NTVM_ALLOC_TOP_DOWN | \
 				 NTVM_ALLOC_WRITE_WATCH | NTVM_ALLOC_PHYSICAL | \
@@ -188,16 +187,19 @@ u32 ntvm_rules_allocate_type(u64 zero_bits, u32 type, u32 protect, bool mask_ok)
 
 	if (status)
 		return status;
-	if (type & ~NTVM_ALLOC_KNOWN)
-		return NTVM_STATUS_INVALID_PARAMETER_5;
-	/* Placeholders belong to another call, whatever they are combined with. */
-	if (type & NTVM_ALLOC_PLACEHOLDER)
-		return NTVM_STATUS_INVALID_PARAMETER;
-	status = ntvm_rules_allocate_combination(type);
-	if (status)
-		return status;
-	if ((type & NTVM_ALLOC_PHYSICAL) && protect != NTVM_PAGE_READWRITE)
-		return NTVM_STATUS_INVALID_PARAMETER_6;
+	/* Nearly all calls are for one of these, or both. */
+	if (!type || (type & ~(NTVM_ALLOC_COMMIT | NTVM_ALLOC_RESERVE))) {
+		if (type & ~NTVM_ALLOC_KNOWN)
+			return NTVM_STATUS_INVALID_PARAMETER_5;
+		/* Placeholders belong to another call, whatever they are combined with. */
+		if (type & NTVM_ALLOC_PLACEHOLDER)
+			return NTVM_STATUS_INVALID_PARAMETER;
+		status = ntvm_rules_allocate_combination(type);
+		if (status)
+			return status;
+		if ((type & NTVM_ALLOC_PHYSICAL) && protect != NTVM_PAGE_READWRITE)
+			return NTVM_STATUS_INVALID_PARAMETER_6;
+	}
 	return ntvm_rules_protect_word(protect);
 }
 

@@ -9,6 +9,9 @@
 #include "pure.h"
 
 #define NTVM_GRANULARITY	0x10000ul
+
+/* Types that stand alone and want no new memory. */
+#define NTVM_ALLOC_RESETS	(NTVM_ALLOC_RESET | NTVM_ALLOC_RESET_UNDO)
 #define NTVM_LARGE_BYTES	0x200000ul
 
 /**
