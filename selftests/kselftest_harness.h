@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The kernel's harness, with time for a guest whose processors are emulated and
- * whose kernel checks every access.
+ * The kernel's harness, with time for a guest whose processors are emulated, and
+ * NTVM_SLOW times that where the kernel checks every access: see slow().
  */
+#include <stdlib.h>
+#include <unistd.h>
+
+static inline unsigned int patient_alarm(unsigned int seconds)
+{
+	const char *slow = getenv("NTVM_SLOW");
+
+	return alarm(slow ? seconds * (unsigned int)strtoul(slow, NULL, 10) : seconds);
+}
+
+#define alarm patient_alarm
 #include_next <kselftest_harness.h>
+#undef alarm
 
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	150
