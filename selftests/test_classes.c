@@ -697,7 +697,7 @@ static void watch_flips(struct flip *f, double seconds, unsigned long seen[2],
 	size_t i, rest;
 	int state;
 
-	while (now() < until) {
+	while (now() < until || seen[0] <= 100 || seen[1] <= 100) {
 		for (i = 0; i < ARRAY_SIZE(at); i++) {
 			q = do_query(ME, (uintptr_t)f->region + FLIP_OFFSET + at[i]);
 			rest = FLIP - at[i];

@@ -583,7 +583,7 @@ TEST(copies_race_with_changes)
 	ASSERT_NE(NULL, buf);
 	memset(buf, 0x5a, SIZE);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, churner, &c));
-	for (i = 0; now() < until; i++) {
+	for (i = 0; now() < until || !part; i++) {
 		s = i & 1 ? NtReadVirtualMemory(ME, c.p, buf, SIZE, &n) :
 			    NtWriteVirtualMemory(ME, c.p, buf, SIZE, &n);
 		if (s == STATUS_SUCCESS && n == SIZE)

@@ -961,7 +961,7 @@ TEST_F_TIMEOUT(swapping, random_operations_report_exactly_what_a_model_says, 120
 		seed = (unsigned int)strtoul(s, NULL, 0);
 	ASSERT_NE(NULL, p);
 	memset(model, 0, sizeof(model));
-	for (step = 0; step < STEPS && now() < until; step++) {
+	for (step = 0; step < STEPS && (now() < until || reports <= 100 || paged <= 10); step++) {
 		unsigned int from = rand_r(&seed) % N, n = rand_r(&seed) % 40 + 1, room, nr = 0;
 		unsigned int op = rand_r(&seed) % 100;
 		bool all = true;
