@@ -240,7 +240,8 @@ static __always_inline int ntvm_call_allocate(struct ntvm_call *call, struct ntv
 	u32 *status = &call->req.header.status;
 	u32 written;
 
-	if (op->type == NTVM_ALLOC_COMMIT) {
+	/* A commit that has no address reserves too. */
+	if (op->type == NTVM_ALLOC_COMMIT && !op->choose) {
 		*status = ntvm_call_run(call, op, ntvm_allocate);
 	} else {
 		/* A chosen range must be one that a 32-bit program can name, its end included. */

@@ -148,6 +148,21 @@ TEST_F(other, all_four_calls_work_on_it)
 	EXPECT_EQ(0, info_of(ME).Regions);
 }
 
+TEST_F(other, a_commit_that_reserves_is_in_reach_of_both)
+{
+	/* Without an address MEM_COMMIT reserves too. */
+	struct res r = do_alloc(self->h, 0, 0, SIZE, MEM_COMMIT, PAGE_READWRITE);
+
+	ASSERT_STATUS(STATUS_SUCCESS, r.status);
+	EXPECT_TRUE(r.fenced);
+	EXPECT_EQ(SIZE, r.size);
+	EXPECT_GT(0x100000000ull, (uint64_t)r.base + r.size);
+	EXPECT_EQ(MEM_COMMIT, ask(self->sock, ORDER_STATE, r.base));
+	EXPECT_EQ(0x77, ask(self->sock, ORDER_WRITE, r.base));
+	EXPECT_RES(STATUS_SUCCESS, r.base, SIZE, do_free(self->h, r.base, 0, MEM_RELEASE));
+	EXPECT_EQ(MEM_FREE, ask(self->sock, ORDER_STATE, r.base));
+}
+
 TEST_F(other, its_own_bounds_hold_not_the_callers)
 {
 	LIBNT_INFO mine = info_of(ME), its = info_of(self->h);
