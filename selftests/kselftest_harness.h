@@ -3,14 +3,13 @@
  * The kernel's harness, with time for a guest whose processors are emulated, and
  * NTVM_SLOW times that where the kernel checks every access: see slow().
  */
-#include <stdlib.h>
 #include <unistd.h>
+
+#include "slow.h"
 
 static inline unsigned int patient_alarm(unsigned int seconds)
 {
-	const char *slow = getenv("NTVM_SLOW");
-
-	return alarm(slow ? seconds * (unsigned int)strtoul(slow, NULL, 10) : seconds);
+	return alarm(seconds * slow());
 }
 
 #define alarm patient_alarm

@@ -578,14 +578,6 @@ double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-unsigned int slow(void)
-{
-	const char *times = getenv("NTVM_SLOW");
-	int n = times ? atoi(times) : 1;
-
-	return n > 1 ? n : 1;
-}
-
 void sleep_ms(unsigned int ms)
 {
 	struct timespec ts = { ms / 1000, (ms % 1000) * 1000000l };

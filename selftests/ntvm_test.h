@@ -30,6 +30,8 @@
 #include <libnt.h>
 #include <linux/ntvm.h>
 
+#include "slow.h"
+
 #define P		0x1000ul	/* page */
 #define G		0x10000ul	/* allocation granularity */
 #define KIB		1024ul
@@ -199,13 +201,6 @@ int write_file(const char *path, const char *text);
 int64_t read_keyed(const char *path, const char *key);
 double now(void);
 void sleep_ms(unsigned int ms);
-
-/*
- * How many times slower than a stock kernel in a guest this one is, as the
- * environment's NTVM_SLOW says: what a test has time for, and what the kernel
- * spends on looking after itself, depend on it.
- */
-unsigned int slow(void);
 
 /* Try for a while: true as soon as the expression holds. */
 #define wait_until(seconds, expr) ({				\

@@ -5,6 +5,7 @@
  * with it.
  */
 #include "ntvec.h"
+#include "../slow.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT		20	/* seconds for a vector, all its rounds included; see time_limit() */
+#define TIMEOUT		20	/* seconds for a vector, all its rounds included; times slow() */
 #define GRACE		10	/* more, before the parent gives up on the child */
 #define B_ROOM		(16ul << 20)
 #define TEXT_MAX	(4 * MSG_MAX)
@@ -172,15 +173,6 @@ static void write_all(int fd, const char *text)
 	}
 }
 
-/* NTVM_SLOW in the environment: so many times slower is this machine. */
-static int time_limit(void)
-{
-	const char *times = getenv("NTVM_SLOW");
-	int n = times ? atoi(times) : 1;
-
-	return TIMEOUT * (n > 1 ? n : 1);
-}
-
 static int64_t now(void)
 {
 	struct timespec t;
@@ -192,7 +184,7 @@ static int64_t now(void)
 /* Reads what the child says until it is gone or far too late. */
 static bool read_all(int fd, char *text, size_t room)
 {
-	int64_t deadline = now() + time_limit() + GRACE;
+	int64_t deadline = now() + TIMEOUT * slow() + GRACE;
 	size_t have = 0;
 
 	for (;;) {
@@ -239,7 +231,7 @@ static pid_t start(int *fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_CORE, &none);
 	signal(SIGALRM, SIG_DFL);
-	alarm((unsigned int)time_limit());
+	alarm(TIMEOUT * slow());
 	access_init();
 	return 0;
 }
@@ -290,7 +282,7 @@ enum verdict run_vector(const struct vector *v, int contract, char **out)
 	if (status < 0)
 		snprintf(text, sizeof(text), "hangs and cannot be killed");
 	else if (!spoke || (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM))
-		snprintf(text, sizeof(text), "timed out after %d s", time_limit());
+		snprintf(text, sizeof(text), "timed out after %u s", TIMEOUT * slow());
 	else if (WIFSIGNALED(status))
 		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status) == PASSED || WEXITSTATUS(status) == FAILED ||
