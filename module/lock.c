@@ -460,7 +460,13 @@ static u32 ntvm_unlock(struct ntvm_lock_op *op)
 	return NTVM_STATUS_SUCCESS;
 }
 
-/* The requests of struct ntvm_lock. */
+/**
+ * ntvm_ioc_lock - NTVM_IOC_LOCK: lock and unlock
+ * @call: the request
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the status set, or a negative errno.
+ */
 int ntvm_ioc_lock(struct ntvm_call *call)
 {
 	const struct ntvm_space *space = &call->process->space;

@@ -430,6 +430,13 @@ static u32 ntvm_stack_check(const struct ntvm_stack *req)
 	return NTVM_STATUS_SUCCESS;
 }
 
+/**
+ * ntvm_ioc_stack - NTVM_IOC_STACK: the caller's own stack
+ * @call: the request
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the status set, or a negative errno.
+ */
 int ntvm_ioc_stack(struct ntvm_call *call)
 {
 	struct ntvm_stack *req = &call->req.stack;

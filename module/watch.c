@@ -739,6 +739,13 @@ static u32 ntvm_watch_check(const struct ntvm_watch *req, const struct ntvm_spac
 	return NTVM_STATUS_SUCCESS;
 }
 
+/**
+ * ntvm_ioc_watch - NTVM_IOC_WATCH: which pages were written to
+ * @call: the request
+ *
+ * Context: process context, may sleep.
+ * Return: 0 with the status set, or a negative errno.
+ */
 int ntvm_ioc_watch(struct ntvm_call *call)
 {
 	const struct ntvm_space *space = &call->process->space;

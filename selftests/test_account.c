@@ -272,7 +272,7 @@ TEST_F(limit, it_is_neither_early_nor_late)
 	 * kernel itself judges by a per-CPU counter, to 0.4 % of the memory.
 	 */
 	EXPECT_TRUE(near(got, 32 * MIB, meminfo("MemTotal") / 200 + 256 * KIB)) {
-		TH_LOG("room for %lu KiB, got %zu KiB", 32 * MIB / KIB, got / KIB);
+		TH_LOG("room for %lu KiB, got %lu KiB", 32 * MIB / KIB, got / KIB);
 	}
 	EXPECT_QUERY(p + P + got, p, PAGE_READWRITE, 256 * MIB - P - got, MEM_RESERVE, 0);
 	EXPECT_EQ(got + P, info_of(ME).CommittedBytes);

@@ -571,7 +571,7 @@ TEST(a_hog_gets_the_memory_and_nobody_is_killed)
 		TH_LOG("the hog is dead");
 	}
 	lost = pages - (size_t)disposable() / P;
-	TH_LOG("%lld MiB were available, the hog has %zu more: %zu of %zu pages given up",
+	TH_LOG("%lld MiB were available, the hog has %lu more: %zu of %zu pages given up",
 	       (long long)available / (long long)MIB, pages * P / 2 / MIB, lost, pages);
 	EXPECT_LT(0, lost);
 	/* Really freed: out of the kernel's books too. */
@@ -616,7 +616,7 @@ TEST(one_region_full_of_reset_pages_feeds_its_own_other_half)
 		*(volatile uint64_t *)(p + i * P) = i + 1;
 	for (i = half; i < 2 * half; i++)
 		ASSERT_EQ(i + 1, *(volatile uint64_t *)(p + i * P));
-	TH_LOG("%zu of %zu pages given up", half - (size_t)disposable() / P, half);
+	TH_LOG("%lu of %zu pages given up", half - (size_t)disposable() / P, half);
 	EXPECT_GT((int64_t)(half * P), disposable());
 	EXPECT_STATUS(STATUS_UNSUCCESSFUL, undo(p, 2 * half * P));
 	EXPECT_EQ(0, hog_end(&c));

@@ -22,7 +22,7 @@
 
 #define EXPECT_FAILS(error, call) do {					\
 	SetLastError(UNTOUCHED);					\
-	EXPECT_FALSE(call) {						\
+	EXPECT_TRUE(!(call)) {						\
 		TH_LOG("%s works", #call);				\
 	}								\
 	EXPECT_EQ((DWORD)(error), GetLastError()) {			\

@@ -87,7 +87,8 @@ static bool second_start(struct outcome *out)
 
 	if (second)
 		return true;
-	if (pipe(ends) || (pid = fork()) < 0) {
+	pid = pipe(ends) ? -1 : fork();
+	if (pid < 0) {
 		snprintf(out->why, sizeof(out->why), "no second process: %s", strerror(errno));
 		return false;
 	}

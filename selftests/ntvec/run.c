@@ -258,6 +258,7 @@ static int reap(pid_t pid, bool kill_it)
 
 enum verdict run_vector(const struct vector *v, int contract, char **out)
 {
+	enum verdict verdict = FAILED;
 	char text[TEXT_MAX] = "";
 	int fd, status;
 	bool spoke;
@@ -270,8 +271,7 @@ enum verdict run_vector(const struct vector *v, int contract, char **out)
 		return FAILED;
 	}
 	if (!pid) {
-		enum verdict verdict = run_here(v, contract, text);
-
+		verdict = run_here(v, contract, text);
 		write_all(fd, text);
 		_exit(verdict);
 	}
@@ -286,13 +286,12 @@ enum verdict run_vector(const struct vector *v, int contract, char **out)
 	else if (WIFSIGNALED(status))
 		snprintf(text, sizeof(text), "killed by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status) == PASSED || WEXITSTATUS(status) == FAILED ||
-		 WEXITSTATUS(status) == SKIPPED) {
-		*out = strdup(text);
-		return (enum verdict)WEXITSTATUS(status);
-	} else
+		 WEXITSTATUS(status) == SKIPPED)
+		verdict = (enum verdict)WEXITSTATUS(status);
+	else
 		snprintf(text, sizeof(text), "the child exited with %d", WEXITSTATUS(status));
 	*out = strdup(text);
-	return FAILED;
+	return verdict;
 }
 
 uint32_t run_probe(void)
