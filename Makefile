@@ -36,6 +36,7 @@ help:
 	@echo 'make selftests      the tests'
 	@echo 'make check          build for all kernels and run all tests in QEMU'
 	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
+	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make demo           a demonstration, in QEMU'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages and, if built, the module'
@@ -87,6 +88,10 @@ check:
 .PHONY: check-debug
 check-debug:
 	@$(TOP)/tools/ntvm-check debug
+
+.PHONY: check-static
+check-static:
+	@$(TOP)/tools/ntvm-static
 
 .PHONY: demo
 demo:
