@@ -37,6 +37,7 @@ help:
 	@echo 'make check          build for all kernels and run all tests in QEMU'
 	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
 	@echo 'make check-static   what can be checked without running anything'
+	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
 	@echo 'make demo           a demonstration, in QEMU'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages and, if built, the module'
@@ -92,6 +93,15 @@ check-debug:
 .PHONY: check-static
 check-static:
 	@$(TOP)/tools/ntvm-static
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz-pure fuzz-pure-coverage
+fuzz-pure: FUZZ_GOAL := fuzz
+fuzz-pure-coverage: FUZZ_GOAL := coverage
+fuzz-pure fuzz-pure-coverage:
+	@$(TOP)/tools/ntvm-kernel ensure clang libclang-rt-14-dev llvm-14
+	@$(MAKE) --no-print-directory -C $(TOP)/selftests/unit LINUX_SOURCE="$(LINUX_SOURCE)" \
+		SECONDS=$(FUZZ_SECONDS) $(FUZZ_GOAL)
 
 .PHONY: demo
 demo:
