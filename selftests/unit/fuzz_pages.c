@@ -135,7 +135,7 @@ static void change(struct fuzz *f, struct ntvm_pages *t, unsigned long first, un
 	CHECK(!s.nr && !s.list);
 }
 
-static void own_byte(struct fuzz *f, struct ntvm_pages *t, unsigned long page, u8 what)
+static void own_byte(struct fuzz *f, struct ntvm_pages *t, unsigned long page, u8 what, bool hit)
 {
 	struct ntvm_stash s = NTVM_STASH_INIT;
 	u8 *byte, state = run[model_at(page)].state;
@@ -149,7 +149,7 @@ static void own_byte(struct fuzz *f, struct ntvm_pages *t, unsigned long page, u
 	if (!byte)
 		return;
 	CHECK(*byte == state);
-	if (what & 1) {
+	if (hit) {
 		/* A fault marks a page so. */
 		*byte |= DIRTY;
 		model_set(t->nr, page, page, 0xff, DIRTY);
@@ -259,6 +259,9 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	while (f.left && runs < RUNS - 2 * NTVM_MAP_PAGES - 4) {
 		op = fuzz_u8(&f);
 		value = fuzz_u8(&f);
+		/* A state that is there already: nodes become uniform again. */
+		if (op & 0x20)
+			value = run[value % runs].state;
 		first = some_page(&f, nr);
 		last = op & 0x80 ? first : op & 0x40 ? some_page(&f, nr) :
 		       first + min(nr - 1 - first, (unsigned long)fuzz_u8(&f) * 8);
@@ -274,7 +277,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 			change(&f, &t, first, last, keep, value & (u8)~DIRTY);
 			break;
 		case 2:
-			own_byte(&f, &t, first, value);
+			own_byte(&f, &t, first, value, op & 0x40);
 			break;
 		case 3:
 			mark(&f, &t, first, value & 1);
