@@ -4,16 +4,21 @@
  * variables of 32-bit programs.
  *
  * Work on another process. vm_mmap() and vm_munmap() act on current->mm: for
- * another process somebody with its mm does the work. The process itself need
- * not run. No lock is held when the work is handed over.
+ * another process somebody with its mm does the work, in its name: no more is
+ * allowed than it is itself. The process need not run. No lock is held when the
+ * work is handed over.
  */
+#include <linux/cred.h>
 #include <linux/kthread.h>
+#include <linux/memcontrol.h>
+#include <linux/sched/mm.h>
 #include <linux/workqueue.h>
 
 #include "call.h"
 
 struct ntvm_remote {
 	struct work_struct work;
+	const struct cred *cred;	/* of who asks */
 	struct ntvm_process *process;
 	void (*fn)(void *arg);
 	void *arg;
@@ -23,22 +28,41 @@ static void ntvm_remote_work(struct work_struct *work)
 {
 	struct ntvm_remote *remote = container_of(work, struct ntvm_remote, work);
 
-	kthread_use_mm(remote->process->mm);
+	struct mm_struct *mm = remote->process->mm;
+	const struct cred *cred, *old_cred;
+	struct mem_cgroup *memcg, *old_memcg;
+
+	/* Nobody uses the address space any more: it does not matter, but no kernel's. */
+	cred = ntvm_process_cred(remote->process) ?: get_cred(remote->cred);
+	memcg = get_mem_cgroup_from_mm(mm);
+	kthread_use_mm(mm);
+	old_cred = override_creds(cred);
+	old_memcg = set_active_memcg(memcg);
 	remote->fn(remote->arg);
-	kthread_unuse_mm(remote->process->mm);
+	set_active_memcg(old_memcg);
+	revert_creds(old_cred);
+	kthread_unuse_mm(mm);
+	mem_cgroup_put(memcg);
+	put_cred(cred);
 }
 
 /**
  * ntvm_foreign_run - run a function with the mm of another process
  * @p: the process; its mm is kept alive by the caller
- * @fn: the function; has @p's mm as current->mm and nothing else of its
+ * @fn: the function; has @p's mm as current->mm, @p's credentials, which
+ *	security modules and capability checks see, and @p's memory cgroup
  * @arg: passed to @fn
  *
  * Context: process context, sleeps until @fn has returned.
  */
 void ntvm_foreign_run(struct ntvm_process *p, void (*fn)(void *arg), void *arg)
 {
-	struct ntvm_remote remote = { .process = p, .fn = fn, .arg = arg };
+	struct ntvm_remote remote = {
+		.cred = current_cred(),
+		.process = p,
+		.fn = fn,
+		.arg = arg,
+	};
 
 	INIT_WORK_ONSTACK(&remote.work, ntvm_remote_work);
 	queue_work(ntvm_wq, &remote.work);

@@ -20,6 +20,7 @@
  * nothing ahead, and what it decommits is given back at once. What is charged
  * then is what is committed, or, for an instant, more: so the limits hold.
  */
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/sched/signal.h>
@@ -32,6 +33,7 @@
 
 struct ntvm_resize {
 	struct work_struct work;
+	const struct cred *cred;
 	struct file *file;
 	loff_t size;
 	int err;
@@ -40,17 +42,21 @@ struct ntvm_resize {
 static void ntvm_ledger_resize_work(struct work_struct *work)
 {
 	struct ntvm_resize *r = container_of(work, struct ntvm_resize, work);
+	const struct cred *old = override_creds(r->cred);
 
 	r->err = vfs_truncate(&r->file->f_path, r->size);
+	revert_creds(old);
 }
 
 /*
  * The caller's RLIMIT_FSIZE speaks of files that it writes. This one it does
- * not write: with a limit set, somebody without one makes the change.
+ * not write: with a limit set, somebody without one makes the change, but not
+ * one for whom the administrator's reserve is there.
  */
 static int ntvm_ledger_resize(struct ntvm_ledger *l, unsigned long pages)
 {
 	struct ntvm_resize r = {
+		.cred = current_cred(),
 		.file = l->file,
 		.size = (loff_t)pages << PAGE_SHIFT,
 	};

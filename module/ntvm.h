@@ -302,6 +302,8 @@ struct ntvm_process *ntvm_process_open(void);
 struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
 void ntvm_process_put(struct ntvm_process *p);
 void ntvm_process_poke(struct ntvm_process *p);
+const struct cred *ntvm_process_cred(struct ntvm_process *p);
+bool ntvm_process_traced(struct ntvm_process *p);
 struct ntvm_process *ntvm_process_pick(unsigned int level, unsigned int scan);
 u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive);
 int ntvm_process_init(void);

@@ -9,11 +9,15 @@
  * still mapped and retires the rest. When the mm itself is gone, the work item
  * gives up everything, even if somebody else still holds a handle.
  */
+#include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
+#include <linux/ptrace.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
 #include <linux/slab.h>
 
 #include "ntvm.h"
@@ -126,6 +130,73 @@ struct ntvm_process *ntvm_process_get(struct ntvm_process *p)
 {
 	refcount_inc(&p->refs);
 	return p;
+}
+
+/*
+ * Somebody who uses the address space, or has used it. Under RCU. The one who
+ * opened first may be elsewhere by now, as the child of a vfork.
+ */
+static struct task_struct *ntvm_process_task(struct ntvm_process *p)
+{
+#ifdef CONFIG_MEMCG
+	return rcu_dereference(p->mm->owner);
+#else
+	return pid_task(p->pid, PIDTYPE_TGID);
+#endif
+}
+
+/**
+ * ntvm_process_cred - by whose credentials work on a process is judged
+ * @p: the process
+ *
+ * By its own: what others have done for it is not more than what it may do
+ * itself. An exec gives a task its new address space before the new
+ * credentials, so those that are read before it is seen to be in the old one
+ * are not those of the new program.
+ *
+ * Context: any that may take a spinlock.
+ * Return: the credentials with a reference, or NULL if nobody is found.
+ */
+const struct cred *ntvm_process_cred(struct ntvm_process *p)
+{
+	const struct cred *cred = NULL;
+	struct task_struct *task;
+
+	rcu_read_lock();
+	task = ntvm_process_task(p);
+	if (task) {
+		cred = get_task_cred(task);
+		task_lock(task);
+		if (task->mm != p->mm) {
+			put_cred(cred);
+			cred = NULL;
+		}
+		task_unlock(task);
+	}
+	rcu_read_unlock();
+	return cred;
+}
+
+/**
+ * ntvm_process_traced - does the caller trace a thread of the process?
+ * @p: the process
+ *
+ * Context: any.
+ * Return: true if it does.
+ */
+bool ntvm_process_traced(struct ntvm_process *p)
+{
+	struct task_struct *task, *t;
+	bool traced = false;
+
+	rcu_read_lock();
+	task = ntvm_process_task(p);
+	if (task)
+		for_each_thread(task, t)
+			if (ptrace_parent(t) == current && t->mm == p->mm)
+				traced = true;
+	rcu_read_unlock();
+	return traced;
 }
 
 /**

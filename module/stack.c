@@ -25,6 +25,7 @@
  * may be waiting for the mmap lock.
  */
 #include <linux/completion.h>
+#include <linux/cred.h>
 #include <linux/delay.h>
 #include <linux/pid.h>
 #include <linux/sched/signal.h>
@@ -55,6 +56,7 @@ enum ntvm_stack_charge {
  * @granted: pages that are charged and not committed (the work's while ASKED)
  * @want: pages that the work item shall charge
  * @charge: enum ntvm_stack_charge
+ * @cred: who wants it, while ASKED
  * @done: the work item is
  * @work: charges; holds a reference on the process
  */
@@ -68,6 +70,7 @@ struct ntvm_thread_stack {
 	unsigned long granted;
 	unsigned long want;
 	int charge;
+	const struct cred *cred;
 	struct completion done;
 	struct work_struct work;
 };
@@ -75,9 +78,12 @@ struct ntvm_thread_stack {
 static void ntvm_stack_work(struct work_struct *work)
 {
 	struct ntvm_thread_stack *s = container_of(work, struct ntvm_thread_stack, work);
+	const struct cred *cred = s->cred, *old = override_creds(cred);
 	struct ntvm_process *p = s->process;
 	bool ok = ntvm_ledger_charge(&p->ledger, s->want);
 
+	revert_creds(old);
+	put_cred(cred);
 	if (ok)
 		s->granted += s->want;
 	/* Pairs with ntvm_stack_charge(). */
@@ -89,8 +95,10 @@ static void ntvm_stack_work(struct work_struct *work)
 /* Let go of a record that no fault can find any more. */
 static void ntvm_stack_free(struct ntvm_thread_stack *s)
 {
-	if (cancel_work_sync(&s->work))
+	if (cancel_work_sync(&s->work)) {
+		put_cred(s->cred);
 		ntvm_process_put(s->process);
+	}
 	ntvm_ledger_uncharge(&s->process->ledger, s->granted);
 	put_pid(s->pid);
 	kfree(s);
@@ -171,6 +179,7 @@ static int ntvm_stack_charge(struct ntvm_thread_stack *s, unsigned long pages)
 	s->want = pages - s->granted;
 	s->charge = NTVM_STACK_ASKED;
 	reinit_completion(&s->done);
+	s->cred = get_current_cred();	/* who may have what root keeps for itself */
 	ntvm_process_get(s->process);
 	queue_work(ntvm_wq, &s->work);
 	return -EAGAIN;
