@@ -10,6 +10,7 @@
  */
 #include <linux/mm.h>
 
+#include "compat.h"
 #include "ntvm.h"
 
 /**
@@ -35,9 +36,9 @@ void ntvm_span_set(struct ntvm_span *s, u8 keep, u8 state)
 /* What a span holds before the change. */
 struct ntvm_survey {
 	unsigned long committed;	/* pages */
+	unsigned long executable;	/* pages of these */
 	u8 first;			/* state of the first page */
 	bool narrows;			/* some page loses a right */
-	bool executable;		/* some page is executable now */
 };
 
 static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned long pages,
@@ -49,7 +50,7 @@ static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned 
 	if (ntvm_state_narrows(old, state))
 		survey->narrows = true;
 	if (ntvm_state_kind(old) != NTVM_KIND_PLAIN)
-		survey->executable = true;
+		survey->executable += pages;
 }
 
 static inline void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
@@ -71,12 +72,26 @@ static inline void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_spa
 	}
 }
 
+/*
+ * PR_SET_MDWE: nothing is writable and executable, and what has contents stays
+ * not executable. The kernel sees a fresh mapping and looks at the first half.
+ */
+static bool ntvm_change_denied(struct ntvm_process *p, enum ntvm_kind kind,
+			       const struct ntvm_survey *survey)
+{
+	return kind != NTVM_KIND_PLAIN && ntvm_mm_denies_write_exec(p->mm) &&
+	       (kind == NTVM_KIND_RWX || survey->executable < survey->committed);
+}
+
 /* Executable pages are about: VMAs first. Out of the way of everybody else. */
 static noinline u32 ntvm_change_kind(struct ntvm_op *op, struct ntvm_extent *x,
-				     enum ntvm_kind kind)
+				     enum ntvm_kind kind, const struct ntvm_survey *survey)
 {
-	int err = ntvm_layout_kind(op->process, x, op->range.start, op->range.end, kind);
+	int err;
 
+	if (ntvm_change_denied(op->process, kind, survey))
+		return NTVM_STATUS_ACCESS_DENIED;
+	err = ntvm_layout_kind(op->process, x, op->range.start, op->range.end, kind);
 	if (err == -EINTR)
 		op->err = err;
 	/* It is not memory of the caller's that is short, but VMAs. */
@@ -128,7 +143,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 		goto out;
 	status = NTVM_STATUS_SUCCESS;
 	if (unlikely(kind != NTVM_KIND_PLAIN || x->executable)) {
-		status = ntvm_change_kind(op, x, kind);
+		status = ntvm_change_kind(op, x, kind, &survey);
 		if (status) {
 			ntvm_ledger_uncharge(&p->ledger, charge);
 			goto out;

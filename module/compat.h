@@ -209,6 +209,32 @@ static inline bool ntvm_mm_has_pinned(struct mm_struct *mm)
 }
 
 /*
+ * May no memory of this mm become executable that could be written before
+ * (PR_SET_MDWE)? 6.1: there is no such thing. 6.12: a bit of mm->flags. 7.3:
+ * mm_flags_test().
+ */
+static inline bool ntvm_mm_denies_write_exec(struct mm_struct *mm)
+{
+#ifndef MMF_HAS_MDWE
+	return false;
+#elif defined(NTVM_HAVE_MM_FLAGS_TEST)
+	return mm_flags_test(MMF_HAS_MDWE, mm);
+#else
+	return test_bit(MMF_HAS_MDWE, &mm->flags);
+#endif
+}
+
+/*
+ * Is a kernel built so that /proc/PID/mem overrides protections for tracers at
+ * most? Its boot parameter, proc_mem.force_override, cannot be asked for.
+ */
+#if defined(CONFIG_PROC_MEM_FORCE_PTRACE) || defined(CONFIG_PROC_MEM_NO_FORCE)
+#define NTVM_MEM_NEEDS_TRACER	true
+#else
+#define NTVM_MEM_NEEDS_TRACER	false
+#endif
+
+/*
  * Shrinkers. 6.1: the caller's struct is registered. 6.12, 7.3: the kernel
  * allocates it. Returns NULL if there is no memory.
  */

@@ -279,6 +279,24 @@ again:
 }
 
 /*
+ * A page that its protection makes read-only, written to nevertheless: for
+ * tracers only, if the kernel is as strict with its own memory, or if that would
+ * bring new code into a process that shall have none. The hook is not told what
+ * the kernel has decided.
+ */
+static bool ntvm_access_overrides(struct ntvm_process *p, u8 state)
+{
+	u8 prot = state & NTVM_STATE_PROT;
+
+	if (prot == NTVM_PROT_RW || prot == NTVM_PROT_RWX)
+		return true;
+	if (!NTVM_MEM_NEEDS_TRACER && (ntvm_state_kind(state) == NTVM_KIND_PLAIN ||
+				       !ntvm_mm_denies_write_exec(p->mm)))
+		return true;
+	return ntvm_process_traced(p);
+}
+
+/*
  * ptrace and /proc/PID/mem, where the page tables said no: any committed page
  * can be reached. Runs under the mmap lock, shared. Returns bytes copied.
  */
@@ -305,7 +323,8 @@ static int ntvm_access(struct vm_area_struct *vma, unsigned long addr, void *buf
 		down_read(&x->fault_lock);
 		state = ntvm_pages_get(&x->pages, ntvm_page(x, addr));
 		page = ERR_PTR(-EIO);
-		if (ntvm_state_committed(state))
+		if (ntvm_state_committed(state) &&
+		    (!write || ntvm_access_overrides(x->process, state)))
 			page = shmem_read_mapping_page_gfp(mapping, ntvm_shadow_pgoff(x, addr),
 							   mapping_gfp_mask(mapping));
 		up_read(&x->fault_lock);

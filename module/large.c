@@ -77,8 +77,10 @@ static int ntvm_large_settle(struct ntvm_process *p, struct ntvm_extent *x, u8 s
 		return 0;
 	ntvm_span_init(&span, x, x->start, x->end);
 	err = ntvm_span_prepare(&span);
+	/* They were writable for a while, and others may have known where. */
 	if (!err && kind != NTVM_KIND_PLAIN)
-		err = ntvm_layout_kind(p, x, x->start, x->end, kind);
+		err = ntvm_mm_denies_write_exec(p->mm) ? -EACCES :
+		      ntvm_layout_kind(p, x, x->start, x->end, kind);
 	if (!err) {
 		ntvm_span_set(&span, 0, state);
 		if (!ntvm_state_writable(state))
