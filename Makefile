@@ -4,7 +4,7 @@
 # Everything that is built lands in build/.
 #
 #   KDIR                    headers of the kernel that `make modules` builds for
-#   DESTDIR PREFIX LIBDIR   where `make install` puts things
+#   DESTDIR PREFIX LIBDIR UDEVDIR   where `make install` puts things
 #   V=1                     show the module's commands
 
 TOP	:= $(abspath $(dir $(lastword $(MAKEFILE_LIST))))
@@ -12,6 +12,7 @@ BUILD	?= $(TOP)/build
 DESTDIR	?=
 PREFIX	?= /usr/local
 LIBDIR	?= $(PREFIX)/lib
+UDEVDIR	?= $(PREFIX)/lib/udev
 RELEASE	:= $(shell uname -r)
 KDIR	?= $(wildcard /lib/modules/$(RELEASE)/build)
 KERNELS	:= 6.1 6.12 7.3
@@ -40,7 +41,7 @@ help:
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
 	@echo 'make demo           a demonstration, in QEMU'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
-	@echo 'make install        library, headers, manual pages and, if built, the module'
+	@echo 'make install        library, headers, manual pages, udev rule and, if built, the module'
 	@echo 'make clean          remove build/'
 
 .PHONY: no-modules
@@ -114,6 +115,7 @@ bench:
 .PHONY: install
 install:
 	$(MAKE) -C $(TOP)/lib install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)"
+	install -D -m 644 $(TOP)/tools/60-ntvm.rules "$(DESTDIR)$(UDEVDIR)/rules.d/60-ntvm.rules"
 ifneq ($(KDIR),)
 	if [ -f $(NATIVE)/ntvm.ko ]; then \
 		$(MAKE) -C $(KDIR) M=$(NATIVE) INSTALL_MOD_PATH="$(DESTDIR)" modules_install; \
