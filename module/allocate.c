@@ -52,6 +52,8 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 		if (r && r->start < range->end)
 			return NTVM_STATUS_CONFLICTING_ADDRESSES;
 	}
+	if (!ntvm_quota_regions(p, 1))
+		return NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	if (!p->shadow) {
 		struct file *shadow = ntvm_shadow_create(p);
 

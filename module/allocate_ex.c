@@ -136,6 +136,8 @@ u32 ntvm_placeholder_split(struct ntvm_op *op, struct ntvm_region *r)
 
 	if (!head && !tail)
 		return NTVM_STATUS_CONFLICTING_ADDRESSES;
+	if (!ntvm_quota_regions(p, head + tail))
+		return NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	first = ntvm_region_alloc(r->extent);
 	if (!first)
 		return NTVM_STATUS_INSUFFICIENT_RESOURCES;

@@ -40,7 +40,7 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	x->process = p;
 	x->start = 0;
 	x->end = 0;
-	ntvm_pages_init(&x->pages, pages, state);
+	ntvm_pages_init(&x->pages, pages, state, ntvm_quota_get(p->quota));
 	x->executable = false;
 	x->policy = false;
 	x->traits = 0;
@@ -85,6 +85,7 @@ void ntvm_extent_put(struct ntvm_extent *x)
 		ntvm_pages_destroy(x->offers);
 		kfree(x->offers);
 	}
+	ntvm_quota_put(x->pages.quota);
 	kmem_cache_free(ntvm_extent_cache, x);
 }
 

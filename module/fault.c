@@ -47,15 +47,20 @@ static bool ntvm_fault_sane(const struct vm_fault *vmf, const struct ntvm_extent
  * @page: a page of it
  *
  * Context: process context, may sleep; fault_lock not held.
- * Return: 1 if it was armed and is not any more, 0 if it was not, or -ENOMEM.
+ * Return: 1 if it was armed and is not any more, 0 if it was not, or -ENOMEM,
+ *	   -EDQUOT.
  */
 int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page)
 {
 	struct ntvm_stash stash = NTVM_STASH_INIT;
 	unsigned int need = 0;
-	int ret = -ENOMEM;
+	int ret = -EAGAIN;
 
-	while (ret < 0 && !ntvm_stash_fill(&stash, need)) {
+	while (ret == -EAGAIN) {
+		ret = ntvm_stash_fill(&x->pages, &stash, need);
+		if (ret)
+			break;
+		ret = -EAGAIN;
 		down_write(&x->fault_lock);
 		need = ntvm_pages_missing(&x->pages, page, page);
 		if (!(ntvm_pages_get(&x->pages, page) & NTVM_STATE_GUARD)) {
@@ -96,7 +101,7 @@ static vm_fault_t ntvm_fault_guard(struct vm_fault *vmf, struct ntvm_extent *x)
 	ntvm_hit_end(&hit, disarmed > 0);
 	if (disarmed > 0)
 		return VM_FAULT_SIGSEGV;
-	return disarmed ? VM_FAULT_OOM : VM_FAULT_NOPAGE;
+	return disarmed ? ntvm_fault_short(disarmed) : VM_FAULT_NOPAGE;
 }
 
 /* The state does not allow the access. A debugger's never disarms a guard. */
@@ -214,6 +219,7 @@ static noinline vm_fault_t ntvm_mkwrite_watched(struct vm_fault *vmf, struct ntv
 	unsigned long page = ntvm_page(x, vmf->address);
 	struct folio *folio = page_folio(vmf->page);
 	u8 *byte, state;
+	int err;
 
 	for (;;) {
 		down_read(&x->fault_lock);
@@ -232,12 +238,15 @@ static noinline vm_fault_t ntvm_mkwrite_watched(struct vm_fault *vmf, struct ntv
 		up_read(&x->fault_lock);
 		if (unlikely(!ntvm_state_writable(state)))
 			return ntvm_fault_refuse(vmf, x, state);
-		if (unlikely(state & NTVM_STATE_RESET))
+		if (unlikely(state & NTVM_STATE_RESET)) {
 			ntvm_reset_written(x, vmf->address, folio);
-		else if (likely(byte))
+			continue;
+		}
+		if (likely(byte))
 			return VM_FAULT_LOCKED;
-		else if (ntvm_watch_prepare(x, page))
-			return VM_FAULT_OOM;
+		err = ntvm_watch_prepare(x, page);
+		if (err)
+			return ntvm_fault_short(err);
 	}
 }
 

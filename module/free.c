@@ -41,13 +41,16 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 
 	lockdep_assert_held_write(&p->lock);
 	if (start > r->start && end < r->end) {
+		/* What others have unmapped cannot be refused; its VMAs bound it. */
+		if (unmap && !ntvm_quota_regions(p, 1))
+			return err;
 		tail = ntvm_region_alloc(x);
 		if (!tail)
 			return err;
 	}
 	ntvm_span_init(&span, x, start, end);
 	/* An extent that is released whole is never asked for a state again. */
-	if (!last && ntvm_span_prepare(&span))
+	if (!last && (unmap ? ntvm_span_prepare(&span) : ntvm_span_prepare_beyond(&span)))
 		goto err;
 	if (unmap) {
 		err = ntvm_layout_unmap(p, start, end);

@@ -142,6 +142,8 @@ static u32 ntvm_large_locked(struct ntvm_op *op, u8 state)
 		if (r && r->start < op->range.end)
 			return NTVM_STATUS_CONFLICTING_ADDRESSES;
 	}
+	if (!ntvm_quota_regions(p, 1))
+		return NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	if (!p->large) {
 		struct file *large = ntvm_shadow_create_large(p);
 

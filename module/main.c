@@ -65,6 +65,7 @@ static void ntvm_show_fdinfo(struct seq_file *m, struct file *file)
 	seq_printf(m, "ntvm-disposable:\t%lu kB\n",
 		   ntvm_reset_pages(p) << (PAGE_SHIFT - 10));
 	seq_printf(m, "ntvm-regions:\t%lu\n", READ_ONCE(p->regions.nr));
+	seq_printf(m, "ntvm-nodes:\t%ld\n", atomic_long_read(&p->quota->nodes));
 }
 #endif
 

@@ -134,6 +134,7 @@ struct ntvm_disposable {
  * @node: in the table of processes (under its lock)
  * @lock: see above
  * @regions: the allocations (@lock)
+ * @quota: what its page states take; its extents pin it too (invariant after init)
  * @shadow: tmpfs file that holds the contents; made by the first reserve and
  *	    given up when the mm is gone (@lock)
  * @large: the same for large pages, made by the first of them (@lock)
@@ -159,6 +160,7 @@ struct ntvm_process {
 	struct hlist_node node;
 	struct rw_semaphore lock;
 	struct ntvm_regions regions;
+	struct ntvm_quota *quota;
 	struct file *shadow;
 	struct file *large;
 	bool dead;
@@ -377,6 +379,12 @@ static inline u32 ntvm_process_lock_at(struct ntvm_process *p, unsigned long add
 	}
 }
 
+/* quota.c */
+struct ntvm_quota *ntvm_quota_alloc(void);
+struct ntvm_quota *ntvm_quota_get(struct ntvm_quota *q);
+void ntvm_quota_put(struct ntvm_quota *q);
+bool ntvm_quota_regions(const struct ntvm_process *p, unsigned int nr);
+
 /* extent.c */
 struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long pages, u8 state);
 struct ntvm_extent *ntvm_extent_get(struct ntvm_extent *x);
@@ -424,6 +432,15 @@ void ntvm_fault_install(struct vm_area_struct *vma, struct ntvm_extent *x);
 bool ntvm_fault_is_ours(const struct vm_area_struct *vma);
 void ntvm_revoke(struct ntvm_extent *x, unsigned long start, unsigned long end);
 int ntvm_guard_disarm(struct ntvm_extent *x, unsigned long page);
+
+/*
+ * The page states need nodes that are not to be had. With a full quota it would
+ * be in vain to repeat the access, and the kernel takes VM_FAULT_OOM for that.
+ */
+static inline vm_fault_t ntvm_fault_short(int err)
+{
+	return err == -EDQUOT ? VM_FAULT_SIGBUS : VM_FAULT_OOM;
+}
 
 /* hit.c */
 
@@ -566,14 +583,29 @@ static inline void ntvm_span_init(struct ntvm_span *s, struct ntvm_extent *x,
  * @s: the span
  *
  * Context: process context, may sleep.
- * Return: 0 or -ENOMEM; ntvm_span_drop() is due either way.
+ * Return: 0, -ENOMEM or -EDQUOT; ntvm_span_drop() is due either way.
  */
 static inline int ntvm_span_prepare(struct ntvm_span *s)
 {
 	if (s->byte)
 		return 0;
-	return ntvm_stash_fill(&s->stash,
+	return ntvm_stash_fill(&s->extent->pages, &s->stash,
 			       ntvm_pages_missing(&s->extent->pages, s->first, s->last));
+}
+
+/**
+ * ntvm_span_prepare_beyond - the same for a change that cannot be refused
+ * @s: the span
+ *
+ * Context: process context, may sleep.
+ * Return: 0 or -ENOMEM; ntvm_span_drop() is due either way.
+ */
+static inline int ntvm_span_prepare_beyond(struct ntvm_span *s)
+{
+	if (s->byte)
+		return 0;
+	return ntvm_stash_fill_beyond(&s->extent->pages, &s->stash,
+				      ntvm_pages_missing(&s->extent->pages, s->first, s->last));
 }
 
 /**

@@ -60,9 +60,12 @@ struct ntvm_change {
 	u8 value;
 	unsigned int freed;
 	struct ntvm_stash *stash;
+	struct ntvm_quota *quota;
 };
 
 static struct kmem_cache *ntvm_node_cache;
+
+unsigned int ntvm_max_nodes = NTVM_MAX_NODES;
 
 /**
  * ntvm_pages_module_init - make what all tables share
@@ -89,13 +92,57 @@ void ntvm_pages_module_exit(void)
 	ntvm_node_cache = NULL;
 }
 
+/**
+ * ntvm_quota_init - nothing is counted yet
+ * @q: the quota, with one reference
+ *
+ * Context: Any; nobody else knows @q yet.
+ */
+void ntvm_quota_init(struct ntvm_quota *q)
+{
+	refcount_set(&q->refs, 1);
+	atomic_long_set(&q->nodes, 0);
+}
+
+/**
+ * ntvm_quota_take - count a node that is about to be allocated
+ * @q: the quota
+ * @beyond: even if it is one too many
+ *
+ * Threads at the limit may be refused one of the last few that are free.
+ *
+ * Context: Any.
+ * Return: 0 or -EDQUOT.
+ */
+int ntvm_quota_take(struct ntvm_quota *q, bool beyond)
+{
+	if (atomic_long_inc_return(&q->nodes) <= (long)READ_ONCE(ntvm_max_nodes) || beyond)
+		return 0;
+	atomic_long_dec(&q->nodes);
+	return -EDQUOT;
+}
+
+/**
+ * ntvm_quota_give - nodes are gone
+ * @q: the quota
+ * @nr: how many
+ *
+ * Context: Any.
+ */
+void ntvm_quota_give(struct ntvm_quota *q, unsigned long nr)
+{
+	atomic_long_sub(nr, &q->nodes);
+}
+
 static void ntvm_node_free_rcu(struct rcu_head *rcu)
 {
 	kmem_cache_free(ntvm_node_cache, container_of(rcu, struct ntvm_node, rcu));
 }
 
-static void ntvm_node_free(struct ntvm_node *n)
+/* The node is out of the tree. */
+static void ntvm_node_free(struct ntvm_node *n, struct ntvm_quota *q)
 {
+	ntvm_quota_give(q, 1);
 	call_rcu(&n->rcu, ntvm_node_free_rcu);
 }
 
@@ -145,12 +192,14 @@ static unsigned long ntvm_pages_extend(const struct ntvm_pages *t, unsigned long
  * @t: the table
  * @nr: pages, at least 1
  * @state: of all pages
+ * @quota: where its nodes are counted; the caller keeps it alive
  *
  * Allocates nothing.
  *
  * Context: Any; nobody else knows @t yet.
  */
-void ntvm_pages_init(struct ntvm_pages *t, unsigned long nr, u8 state)
+void ntvm_pages_init(struct ntvm_pages *t, unsigned long nr, u8 state,
+		     struct ntvm_quota *quota)
 {
 	unsigned int height = 0;
 
@@ -159,22 +208,24 @@ void ntvm_pages_init(struct ntvm_pages *t, unsigned long nr, u8 state)
 	t->nr = nr;
 	t->height = height;
 	t->root = ntvm_tag(state);
+	t->quota = quota;
 }
 
 /* Frees @n and all below it. Recurses once per level. */
-static void ntvm_node_free_all(struct ntvm_node *n, unsigned int level, unsigned int *freed)
+static void ntvm_node_free_all(struct ntvm_node *n, unsigned int level,
+			       struct ntvm_quota *quota, unsigned int *freed)
 {
 	unsigned int i;
 
 	if (level) {
 		for (i = 0; i < NTVM_FANOUT; i++) {
 			if (!ntvm_is_tag(n->slot[i]))
-				ntvm_node_free_all(n->slot[i], level - 1, freed);
+				ntvm_node_free_all(n->slot[i], level - 1, quota, freed);
 		}
 		if (++*freed % NTVM_FREE_BATCH == 0)
 			cond_resched();
 	}
-	ntvm_node_free(n);
+	ntvm_node_free(n, quota);
 }
 
 /**
@@ -191,7 +242,7 @@ void ntvm_pages_destroy(struct ntvm_pages *t)
 
 	WRITE_ONCE(t->root, ntvm_tag(NTVM_PROT_NONE));
 	if (!ntvm_is_tag(p))
-		ntvm_node_free_all(p, t->height, &freed);
+		ntvm_node_free_all(p, t->height, t->quota, &freed);
 }
 
 /**
@@ -514,27 +565,58 @@ unsigned int ntvm_pages_missing(const struct ntvm_pages *t,
 				 shift - NTVM_NODE_BITS, last + 1, last);
 }
 
+static noinline int ntvm_stash_add(struct ntvm_stash *s, unsigned int nr,
+				   struct ntvm_quota *q, bool beyond)
+{
+	struct ntvm_node *n;
+
+	s->quota = q;
+	while (s->nr < nr) {
+		if (ntvm_quota_take(q, beyond))
+			return -EDQUOT;
+		n = kmem_cache_alloc(ntvm_node_cache, GFP_KERNEL_ACCOUNT);
+		if (!n) {
+			ntvm_quota_give(q, 1);
+			return -ENOMEM;
+		}
+		n->next = s->list;
+		s->list = n;
+		s->nr++;
+		if (s->nr % NTVM_FREE_BATCH == 0)
+			cond_resched();
+	}
+	return 0;
+}
+
 /**
  * ntvm_stash_fill - allocate nodes ahead
+ * @t: the table that they are for
  * @s: the stash
  * @nr: how many it is to hold at least
  *
  * Context: May sleep; charged to the memory cgroup of the caller.
- * Return: 0, or -ENOMEM; then @s keeps what it has.
+ * Return: 0; or -ENOMEM, or -EDQUOT if the process has as many as it may; then
+ *	   @s keeps what it has.
  */
-int ntvm_stash_fill(struct ntvm_stash *s, unsigned int nr)
+int ntvm_stash_fill(const struct ntvm_pages *t, struct ntvm_stash *s, unsigned int nr)
 {
-	struct ntvm_node *n;
+	return s->nr < nr ? ntvm_stash_add(s, nr, t->quota, false) : 0;
+}
 
-	while (s->nr < nr) {
-		n = kmem_cache_alloc(ntvm_node_cache, GFP_KERNEL_ACCOUNT);
-		if (!n)
-			return -ENOMEM;
-		n->next = s->list;
-		s->list = n;
-		s->nr++;
-	}
-	return 0;
+/**
+ * ntvm_stash_fill_beyond - allocate nodes for what cannot be refused
+ * @t: the table that they are for
+ * @s: the stash
+ * @nr: how many it is to hold at least
+ *
+ * The caller has another bound for how often this can happen.
+ *
+ * Context: As ntvm_stash_fill().
+ * Return: 0 or -ENOMEM; then @s keeps what it has.
+ */
+int ntvm_stash_fill_beyond(const struct ntvm_pages *t, struct ntvm_stash *s, unsigned int nr)
+{
+	return s->nr < nr ? ntvm_stash_add(s, nr, t->quota, true) : 0;
 }
 
 /**
@@ -547,6 +629,8 @@ void ntvm_stash_drop(struct ntvm_stash *s)
 {
 	struct ntvm_node *n;
 
+	if (s->nr)
+		ntvm_quota_give(s->quota, s->nr);
 	while ((n = s->list)) {
 		s->list = n->next;
 		s->nr--;
@@ -612,7 +696,7 @@ static noinline void ntvm_pages_fold(struct ntvm_pages *t, unsigned long page, u
 		if (!ntvm_node_is_uniform(n, depth == t->height, state))
 			break;
 		WRITE_ONCE(*path[depth], ntvm_tag(state));
-		ntvm_node_free(n);
+		ntvm_node_free(n, t->quota);
 	}
 }
 
@@ -703,12 +787,12 @@ static void ntvm_slot_set(void **slot, unsigned int level, unsigned long first,
 		ntvm_node_set(n, level, first, last, c);
 	} else if (whole) {
 		WRITE_ONCE(*slot, ntvm_tag(c->value));
-		ntvm_node_free_all(n, level, &c->freed);
+		ntvm_node_free_all(n, level, c->quota, &c->freed);
 	} else {
 		ntvm_node_set(n, level, first, last, c);
 		if (ntvm_node_is_uniform(n, !level, c->value)) {
 			WRITE_ONCE(*slot, ntvm_tag(c->value));
-			ntvm_node_free(n);
+			ntvm_node_free(n, c->quota);
 		}
 	}
 }
@@ -718,7 +802,7 @@ static noinline void ntvm_pages_set_slow(struct ntvm_pages *t, unsigned long fir
 					 unsigned long last, u8 keep, u8 value,
 					 struct ntvm_stash *s)
 {
-	struct ntvm_change c = { .keep = keep, .value = value, .stash = s };
+	struct ntvm_change c = { .keep = keep, .value = value, .stash = s, .quota = t->quota };
 
 	ntvm_slot_set(&t->root, t->height, first, last, &c);
 }

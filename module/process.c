@@ -54,6 +54,7 @@ static void ntvm_process_destroy(struct ntvm_process *p)
 	ntvm_ledger_exit(&p->ledger);
 	xa_destroy(&p->hits);
 	xa_destroy(&p->stacks);
+	ntvm_quota_put(p->quota);
 	put_pid(p->pid);
 	mmdrop(p->mm);
 	kfree(p);
@@ -81,8 +82,14 @@ struct ntvm_process *ntvm_process_open(void)
 	p = kzalloc(sizeof(*p), GFP_KERNEL_ACCOUNT);
 	if (!p)
 		return ERR_PTR(-ENOMEM);
+	p->quota = ntvm_quota_alloc();
+	if (!p->quota) {
+		kfree(p);
+		return ERR_PTR(-ENOMEM);
+	}
 	err = ntvm_ledger_init(&p->ledger);
 	if (err) {
+		ntvm_quota_put(p->quota);
 		kfree(p);
 		return ERR_PTR(err);
 	}

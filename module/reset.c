@@ -295,7 +295,7 @@ static u32 ntvm_reset_range(struct ntvm_op *op, struct ntvm_extent *x)
 		return status;
 	first = ntvm_page(x, start);
 	last = ntvm_page(x, end - 1);
-	if (ntvm_stash_fill(&stash, ntvm_reset_need(x, first, last))) {
+	if (ntvm_stash_fill(&x->pages, &stash, ntvm_reset_need(x, first, last))) {
 		status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
 		goto out;
 	}
@@ -412,14 +412,15 @@ static u32 ntvm_offer_offer(struct ntvm_extent *x, struct ntvm_op *op,
 
 		if (!offers)
 			return status;
-		ntvm_pages_init(offers, x->pages.nr, NTVM_RESET_LEVELS - 1);
+		ntvm_pages_init(offers, x->pages.nr, NTVM_RESET_LEVELS - 1, x->pages.quota);
 		down_write(&x->fault_lock);
 		x->offers = offers;
 		up_write(&x->fault_lock);
 	}
-	if (ntvm_stash_fill(&ranks, ntvm_pages_missing(x->offers, first, last)) ||
-	    ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last) +
-				    ntvm_reset_need(x, first, last)))
+	if (ntvm_stash_fill(x->offers, &ranks, ntvm_pages_missing(x->offers, first, last)) ||
+	    ntvm_stash_fill(&x->pages, &stash,
+			    ntvm_pages_missing(&x->pages, first, last) +
+			    ntvm_reset_need(x, first, last)))
 		goto out;
 	ntvm_reset_trait(x);
 	down_write(&x->fault_lock);
@@ -454,7 +455,7 @@ static u32 ntvm_offer_reclaim(struct ntvm_extent *x, unsigned long first, unsign
 
 	if (!x->offers)
 		return NTVM_STATUS_SUCCESS;
-	if (ntvm_stash_fill(&stash, ntvm_pages_missing(&x->pages, first, last))) {
+	if (ntvm_stash_fill(&x->pages, &stash, ntvm_pages_missing(&x->pages, first, last))) {
 		ntvm_stash_drop(&stash);
 		return NTVM_STATUS_INSUFFICIENT_RESOURCES;
 	}

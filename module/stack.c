@@ -273,7 +273,7 @@ static vm_fault_t ntvm_stack_grow(struct vm_fault *vmf, struct ntvm_extent *x,
 	if (plan.overflow && ntvm_hit_begin(&hit, x->process, vmf->flags, vmf->address,
 					    NTVM_FAULT_STACK))
 		return ret;
-	while (!ntvm_stash_fill(&stash, need)) {
+	while (!(err = ntvm_stash_fill(&x->pages, &stash, need))) {
 		down_write(&x->fault_lock);
 		need = ntvm_pages_missing(&x->pages, plan.hit, plan.hit);
 		if (ntvm_stack_commits(&plan))
@@ -296,6 +296,8 @@ static vm_fault_t ntvm_stack_grow(struct vm_fault *vmf, struct ntvm_extent *x,
 		if (ret != VM_FAULT_OOM)
 			break;
 	}
+	if (err)
+		ret = ntvm_fault_short(err);
 	ntvm_stash_drop(&stash);
 	if (plan.overflow)
 		ntvm_hit_end(&hit, ret == VM_FAULT_SIGSEGV);
@@ -315,7 +317,7 @@ static vm_fault_t ntvm_stack_grow(struct vm_fault *vmf, struct ntvm_extent *x,
  * Return: 0 if it is not in the stack of the calling thread;
  *	   VM_FAULT_NOPAGE to have the access repeated; VM_FAULT_RETRY likewise,
  *	   without the mmap lock and the VMA; VM_FAULT_SIGSEGV if the
- *	   stack is used up, with the hit on record; VM_FAULT_OOM.
+ *	   stack is used up, with the hit on record; VM_FAULT_OOM, VM_FAULT_SIGBUS.
  */
 vm_fault_t ntvm_stack_fault(struct vm_fault *vmf, struct ntvm_extent *x)
 {

@@ -138,7 +138,7 @@ struct ntvm_watch_call {
  * away again.
  *
  * Context: process context, may sleep; may be in a fault, no folio locked.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int ntvm_watch_prepare(struct ntvm_extent *x, unsigned long page)
 {
@@ -152,7 +152,7 @@ int ntvm_watch_prepare(struct ntvm_extent *x, unsigned long page)
 	rcu_read_unlock();
 	if (ready)
 		return 0;
-	err = ntvm_stash_fill(&stash, x->pages.height + 1);
+	err = ntvm_stash_fill(&x->pages, &stash, x->pages.height + 1);
 	if (!err) {
 		down_write(&x->fault_lock);
 		if (ntvm_state_committed(ntvm_pages_get(&x->pages, page)))
@@ -192,8 +192,10 @@ void ntvm_watch_wrote(struct ntvm_extent *x, unsigned long page)
  * @first: first page
  * @last: last page
  *
+ * A bitmap counts like a node: it stays when the leaf that it is for has gone.
+ *
  * Context: process context, may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigned long last)
 {
@@ -214,12 +216,13 @@ int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigne
 			continue;
 		}
 		found = false;
+		if (ntvm_quota_take(x->pages.quota, false))
+			return -EDQUOT;
 		latch = kzalloc(sizeof(map), GFP_KERNEL_ACCOUNT);
-		if (!latch)
-			return -ENOMEM;
-		if (xa_err(xa_store(&x->latched, page / NTVM_MAP_PAGES, latch,
-				    GFP_KERNEL_ACCOUNT))) {
+		if (!latch || xa_err(xa_store(&x->latched, page / NTVM_MAP_PAGES, latch,
+					      GFP_KERNEL_ACCOUNT))) {
 			kfree(latch);
+			ntvm_quota_give(x->pages.quota, 1);
 			return -ENOMEM;
 		}
 	}
@@ -257,14 +260,17 @@ void ntvm_watch_latch(struct ntvm_extent *x, unsigned long first, unsigned long 
  * ntvm_watch_exit - free what a watched extent has beside its states
  * @x: the extent; nobody uses it any more
  *
- * Context: any.
+ * Context: process context, may sleep.
  */
 void ntvm_watch_exit(struct ntvm_extent *x)
 {
 	unsigned long index, *latch;
 
-	xa_for_each(&x->latched, index, latch)
+	xa_for_each(&x->latched, index, latch) {
 		kfree(latch);
+		ntvm_quota_give(x->pages.quota, 1);
+		cond_resched();
+	}
 	xa_destroy(&x->latched);
 }
 

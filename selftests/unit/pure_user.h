@@ -43,6 +43,19 @@ extern long unit_allocations;
 
 #define cond_resched()		do { } while (0)
 
+/* One thread: a number is atomic. */
+typedef struct { int counter; } refcount_t;
+#define refcount_set(v, i)		((v)->counter = (i))
+#define atomic_long_set(v, i)		((v)->counter = (i))
+#define atomic_long_read(v)		((v)->counter)
+#define atomic_long_inc_return(v)	(++(v)->counter)
+#define atomic_long_dec(v)		((v)->counter--)
+#define atomic_long_sub(i, v)		((v)->counter -= (i))
+
+#ifndef noinline
+#define noinline			__attribute__((noinline))
+#endif
+
 struct rcu_head {
 	struct rcu_head *next;
 	void (*func)(struct rcu_head *head);

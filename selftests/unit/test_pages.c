@@ -10,6 +10,9 @@
 
 #include <kselftest_harness.h>
 
+/* Of all tables: what it counts is what is alive. */
+static struct ntvm_quota quota;
+
 #define KEEP_GUARD	((u8)~NTVM_STATE_GUARD)
 
 FIXTURE(pages)
@@ -21,6 +24,7 @@ FIXTURE_SETUP(pages)
 {
 	ASSERT_EQ(0, ntvm_pages_module_init());
 	unit_allocations = -1;
+	ntvm_quota_init(&quota);
 	self->stash = (struct ntvm_stash)NTVM_STASH_INIT;
 }
 
@@ -29,6 +33,8 @@ FIXTURE_TEARDOWN(pages)
 	ntvm_stash_drop(&self->stash);
 	EXPECT_EQ(0, self->stash.nr);
 	EXPECT_EQ(0, unit_alive);
+	EXPECT_EQ(0, atomic_long_read(&quota.nodes));
+	ntvm_max_nodes = NTVM_MAX_NODES;
 	ntvm_pages_module_exit();
 }
 
@@ -48,10 +54,12 @@ static bool change(struct ntvm_pages *t, unsigned long first, unsigned long last
 		ntvm_pages_store(t, first, byte, value);
 		return true;
 	}
-	if (missing > 2 * t->height + 1 || ntvm_stash_fill(&s, missing))
+	if (missing > 2 * t->height + 1 || ntvm_stash_fill(t, &s, missing))
 		return false;
 	alive = unit_alive;
 	ntvm_pages_set(t, first, last, keep, value, &s);
+	if (unit_alive != atomic_long_read(&quota.nodes))
+		return false;
 	/* The contract of the fault handler. */
 	if (keep && unit_alive != alive)
 		return false;
@@ -136,7 +144,7 @@ TEST_F(pages, height_follows_the_size)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		ntvm_pages_init(&t, rows[i].nr, NTVM_PROT_RW);
+		ntvm_pages_init(&t, rows[i].nr, NTVM_PROT_RW, &quota);
 		EXPECT_EQ(rows[i].nr, t.nr);
 		EXPECT_EQ(rows[i].height, t.height);
 		EXPECT_EQ(NTVM_PROT_RW, ntvm_pages_get(&t, 0));
@@ -168,7 +176,7 @@ TEST_F(pages, missing_counts_the_paths_to_both_ends)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		ntvm_pages_init(&t, rows[i].nr, 0);
+		ntvm_pages_init(&t, rows[i].nr, 0, &quota);
 		EXPECT_EQ(rows[i].missing, ntvm_pages_missing(&t, rows[i].first, rows[i].last)) {
 			TH_LOG("row %u", i);
 		}
@@ -188,7 +196,7 @@ TEST_F(pages, uniform_nodes_become_tags_again)
 	struct ntvm_pages t;
 	unsigned long page;
 
-	ntvm_pages_init(&t, 3 * 512 + 7, 0);
+	ntvm_pages_init(&t, 3 * 512 + 7, 0, &quota);
 	for (page = 0; page < t.nr; page++)
 		ASSERT_TRUE(change(&t, page, page, 0, 3));
 	EXPECT_EQ(0, unit_alive);
@@ -199,7 +207,7 @@ TEST_F(pages, uniform_nodes_become_tags_again)
 	ntvm_pages_destroy(&t);
 
 	/* From a whole leaf, and from a range across leaves, up to the root. */
-	ntvm_pages_init(&t, 1ul << 21, 0);
+	ntvm_pages_init(&t, 1ul << 21, 0, &quota);
 	ASSERT_TRUE(change(&t, 512, 1023, 0, 3));
 	EXPECT_EQ(2, unit_alive);
 	ASSERT_TRUE(change(&t, 512, 1023, 0, 0));
@@ -211,7 +219,7 @@ TEST_F(pages, uniform_nodes_become_tags_again)
 	ntvm_pages_destroy(&t);
 
 	/* Up through all levels at once. */
-	ntvm_pages_init(&t, 1ul << 33, 0);
+	ntvm_pages_init(&t, 1ul << 33, 0, &quota);
 	ASSERT_TRUE(change(&t, 12345678901ul % t.nr, 12345678901ul % t.nr, 0, 3));
 	EXPECT_EQ(5, unit_alive);
 	ASSERT_TRUE(change(&t, 12345678901ul % t.nr, 12345678901ul % t.nr, 0, 0));
@@ -230,7 +238,7 @@ TEST_F(pages, keep_frees_nothing)
 	struct ntvm_pages t;
 	long alive;
 
-	ntvm_pages_init(&t, 1ul << 21, 0x0b);
+	ntvm_pages_init(&t, 1ul << 21, 0x0b, &quota);
 	/* One guard page fires in a table of guard pages. */
 	EXPECT_EQ(3, ntvm_pages_missing(&t, 70000, 70000));
 	ASSERT_TRUE(change(&t, 70000, 70000, KEEP_GUARD, 0));
@@ -258,13 +266,13 @@ TEST_F(pages, a_stash_that_cannot_be_filled_changes_nothing)
 	unsigned int missing, k;
 	struct ntvm_pages t;
 
-	ntvm_pages_init(&t, 1ul << 30, 0);
+	ntvm_pages_init(&t, 1ul << 30, 0, &quota);
 	ASSERT_TRUE(change(&t, 1000, 2000, 0, 3));
 	missing = ntvm_pages_missing(&t, 1500, (1ul << 29) + 77);
 	ASSERT_LT(0, missing);
 	for (k = 0; k < missing; k++) {
 		unit_allocations = k;
-		EXPECT_EQ(-ENOMEM, ntvm_stash_fill(&self->stash, missing));
+		EXPECT_EQ(-ENOMEM, ntvm_stash_fill(&t, &self->stash, missing));
 		EXPECT_EQ(k, self->stash.nr);
 		EXPECT_EQ(1001, ntvm_pages_committed(&t, 0, t.nr - 1));
 		unit_allocations = -1;
@@ -272,11 +280,11 @@ TEST_F(pages, a_stash_that_cannot_be_filled_changes_nothing)
 	}
 	/* What is there counts. */
 	unit_allocations = 1;
-	EXPECT_EQ(-ENOMEM, ntvm_stash_fill(&self->stash, missing));
+	EXPECT_EQ(-ENOMEM, ntvm_stash_fill(&t, &self->stash, missing));
 	unit_allocations = missing - 1;
-	EXPECT_EQ(0, ntvm_stash_fill(&self->stash, missing));
+	EXPECT_EQ(0, ntvm_stash_fill(&t, &self->stash, missing));
 	unit_allocations = 0;
-	EXPECT_EQ(0, ntvm_stash_fill(&self->stash, missing));
+	EXPECT_EQ(0, ntvm_stash_fill(&t, &self->stash, missing));
 	EXPECT_EQ(missing, self->stash.nr);
 	ntvm_pages_set(&t, 1500, (1ul << 29) + 77, 0, 2, &self->stash);
 	EXPECT_EQ((1ul << 29) + 77 - 1000 + 1, ntvm_pages_committed(&t, 0, t.nr - 1));
@@ -286,11 +294,40 @@ TEST_F(pages, a_stash_that_cannot_be_filled_changes_nothing)
 	ntvm_pages_destroy(&t);
 }
 
+TEST_F(pages, a_full_quota_changes_nothing)
+{
+	struct ntvm_pages t, u;
+	unsigned long page = 0;
+
+	ntvm_pages_init(&t, 1ul << 30, 0, &quota);
+	ntvm_pages_init(&u, 1ul << 30, 0, &quota);
+	ntvm_max_nodes = NTVM_MIN_NODES;
+	/* A leaf each, in two tables that share the quota. */
+	for (; change(page & 512 ? &u : &t, page, page, 0, 3); page += 512)
+		ASSERT_GT(200 * 512, page);
+	EXPECT_LE(unit_alive, NTVM_MIN_NODES);
+	EXPECT_LT(NTVM_MIN_NODES - 8, unit_alive);
+	EXPECT_EQ(page / 512, ntvm_pages_committed(&t, 0, t.nr - 1) +
+			      ntvm_pages_committed(&u, 0, u.nr - 1));
+	page += 1ul << 20;
+	EXPECT_EQ(-EDQUOT, ntvm_stash_fill(&t, &self->stash, 9));
+	ntvm_stash_drop(&self->stash);
+	EXPECT_EQ(0, ntvm_stash_fill_beyond(&t, &self->stash, 9));
+	EXPECT_EQ(unit_alive, atomic_long_read(&quota.nodes));
+	ntvm_stash_drop(&self->stash);
+	/* What needs no node goes on, and what gives nodes back makes room. */
+	EXPECT_TRUE(change(&t, 1, 1, 0, 3));
+	EXPECT_TRUE(change(&t, 0, t.nr - 1, 0, 0));
+	EXPECT_TRUE(change(&u, page, page, 0, 3));
+	ntvm_pages_destroy(&t);
+	ntvm_pages_destroy(&u);
+}
+
 TEST_F(pages, destroy_leaves_a_table_of_reserved_pages)
 {
 	struct ntvm_pages t;
 
-	ntvm_pages_init(&t, 5000, 3);
+	ntvm_pages_init(&t, 5000, 3, &quota);
 	ASSERT_TRUE(change(&t, 1, 2, 0, 2));
 	ntvm_pages_destroy(&t);
 	EXPECT_EQ(0, unit_alive);
@@ -339,7 +376,7 @@ TEST_F(array, random_changes)
 	int round, i;
 	u8 keep, value;
 
-	ntvm_pages_init(&t, nr, 0);
+	ntvm_pages_init(&t, nr, 0, &quota);
 	for (round = 0; round < variant->rounds; round++) {
 		for (i = unit_below(&seed, 4); i >= 0; i--) {
 			first = unit_below(&seed, nr);
@@ -487,7 +524,7 @@ TEST_F(sparse, random_changes)
 	u64 seed = nr;
 	u8 keep, value;
 
-	ntvm_pages_init(&t, nr, 0);
+	ntvm_pages_init(&t, nr, 0, &quota);
 	while (l->nr < CHANGES) {
 		first = unit_below(&seed, nr);
 		if (l->nr && unit_below(&seed, 2))
@@ -534,11 +571,11 @@ TEST(marks_are_found_set_and_cleared_page_by_page)
 	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		nr = sizes[i];
 		memset(model, 0, sizeof(model));
-		ntvm_pages_init(&t, nr, NTVM_PROT_RW);
+		ntvm_pages_init(&t, nr, NTVM_PROT_RW, &quota);
 		for (round = 0; round < 400; round++) {
 			page = unit_below(&seed, nr);
 			if (!ntvm_pages_byte(&t, page)) {
-				ASSERT_EQ(0, ntvm_stash_fill(&s, t.height + 1));
+				ASSERT_EQ(0, ntvm_stash_fill(&t, &s, t.height + 1));
 				ntvm_pages_leaf(&t, page, &s);
 				ntvm_stash_drop(&s);
 				ASSERT_NE(NULL, ntvm_pages_byte(&t, page));
