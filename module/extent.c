@@ -43,6 +43,7 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	ntvm_pages_init(&x->pages, pages, state, ntvm_quota_get(p->quota));
 	x->executable = false;
 	x->policy = false;
+	x->private = false;
 	x->traits = 0;
 	x->keep = 0;
 	x->file = p->shadow;

@@ -104,13 +104,19 @@ static vm_fault_t ntvm_fault_guard(struct vm_fault *vmf, struct ntvm_extent *x)
 	return disarmed ? ntvm_fault_short(disarmed) : VM_FAULT_NOPAGE;
 }
 
-/* The state does not allow the access. A debugger's never disarms a guard. */
+/* A core dump looks at the memory of a program that is at its end. */
+static bool ntvm_fault_dumps(void)
+{
+	return current->flags & PF_DUMPCORE;
+}
+
+/* The state does not allow the access. A debugger's or a dump's never disarms a guard. */
 static vm_fault_t ntvm_fault_refuse(struct vm_fault *vmf, struct ntvm_extent *x, u8 state)
 {
 	struct ntvm_process *p = x->process;
 	vm_fault_t ret;
 
-	if (vmf->flags & FAULT_FLAG_REMOTE)
+	if ((vmf->flags & FAULT_FLAG_REMOTE) || ntvm_fault_dumps())
 		return VM_FAULT_SIGSEGV;
 	/* What is offered is refused before a guard page there is used up. */
 	if ((state & NTVM_STATE_BARRED) != NTVM_STATE_GUARD) {
@@ -166,6 +172,11 @@ static vm_fault_t ntvm_fault(struct vm_fault *vmf)
 	state = ntvm_pages_get(&x->pages, ntvm_page(x, vmf->address));
 	allowed = vmf->flags & FAULT_FLAG_WRITE ? ntvm_state_writable(state) :
 						  ntvm_state_readable(state);
+	/* What has no contents is a hole of the dump, and needs no page. */
+	if (unlikely(ntvm_fault_dumps()) &&
+	    !ntvm_shadow_resident(x, vmf->address & PAGE_MASK,
+				  (vmf->address & PAGE_MASK) + PAGE_SIZE))
+		allowed = false;
 	ret = likely(allowed) ? ntvm_shmem_ops->fault(vmf) : 0;
 	up_read(&x->fault_lock);
 
@@ -409,6 +420,8 @@ static void ntvm_vma_close(struct vm_area_struct *vma)
 	struct ntvm_process *p = x->process;
 
 	if (vma->vm_mm == p->mm) {
+		if (vma->vm_flags & VM_DONTDUMP)
+			x->private = true;
 		if (unlikely(READ_ONCE(x->policy)))
 			ntvm_vma_drop_policy(vma, x);
 		if (!ntvm_layout_ours(p)) {

@@ -138,6 +138,7 @@ struct ntvm_disposable {
  * @shadow: tmpfs file that holds the contents; made by the first reserve and
  *	    given up when the mm is gone (@lock)
  * @large: the same for large pages, made by the first of them (@lock)
+ * @dumps: core dumps know which of its pages have contents (@lock)
  * @dead: the mm is gone and everything has been given up (@lock)
  * @contract: NTVM_CONTRACT_* (one word, read and written as such)
  * @ledger: commit charge
@@ -163,6 +164,7 @@ struct ntvm_process {
 	struct ntvm_quota *quota;
 	struct file *shadow;
 	struct file *large;
+	bool dumps;
 	bool dead;
 	u32 contract;
 	struct ntvm_ledger ledger;
@@ -194,6 +196,7 @@ struct ntvm_process {
  * @executable: VMAs other than the plain kind exist (process lock)
  * @policy: a VMA of it has got a memory policy (set under the mmap lock, never
  *	    cleared)
+ * @private: somebody has taken a VMA of it out of core dumps (mmap lock)
  * @traits: NTVM_TRAIT_* (written with the process lock or @lock held, and with
  *	    @fault_lock where faults ask for them)
  * @keep: bits of a page's state that a commit or a change of protection leaves
@@ -220,6 +223,7 @@ struct ntvm_extent {
 	struct ntvm_pages pages;
 	bool executable;
 	bool policy;
+	bool private;
 	u8 traits;
 	u8 keep;
 	u16 shift;
@@ -399,6 +403,7 @@ struct file *ntvm_shadow_create(struct ntvm_process *p);
 struct file *ntvm_shadow_create_large(struct ntvm_process *p);
 void ntvm_shadow_punch(struct ntvm_extent *x, unsigned long start, unsigned long end);
 bool ntvm_shadow_resident(struct ntvm_extent *x, unsigned long start, unsigned long end);
+bool ntvm_shadow_is(const struct file *file);
 struct file *ntvm_tmpfs_file(const char *name);
 int ntvm_shadow_init(void);
 void ntvm_shadow_exit(void);
@@ -408,6 +413,9 @@ static inline pgoff_t ntvm_shadow_pgoff(const struct ntvm_extent *x, unsigned lo
 {
 	return (addr >> PAGE_SHIFT) + x->shift;
 }
+
+/* core.c */
+bool ntvm_core_enter(void);
 
 /* layout.c */
 long ntvm_layout_reserve(struct ntvm_process *p, struct ntvm_extent *x,

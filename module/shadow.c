@@ -75,7 +75,7 @@ static int ntvm_shadow_release(struct inode *inode, struct file *file)
 static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct ntvm_process *p = file->private_data;
-	unsigned long flags = VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
+	unsigned long flags = VM_DONTCOPY | VM_DONTEXPAND;
 	const struct vm_operations_struct *ops;
 
 	if (!ntvm_layout_ours(p))
@@ -95,6 +95,9 @@ static int ntvm_shadow_mmap(struct file *file, struct vm_area_struct *vma)
 		flags |= VM_HUGEPAGE;
 	else
 		flags |= VM_MIXEDMAP | VM_NOHUGEPAGE;
+	/* MADV_DONTDUMP is about the memory, not about how it is mapped now. */
+	if (!p->dumps || p->layout.extent->private)
+		flags |= VM_DONTDUMP;
 	ntvm_vma_flags_set(vma, flags);
 	ntvm_fault_install(vma, p->layout.extent);
 	return 0;
@@ -128,6 +131,18 @@ static const struct file_operations ntvm_shadow_no_fops = {
 	.open = ntvm_shadow_no_open,
 };
 
+/**
+ * ntvm_shadow_is - is this a shadow file?
+ * @file: an open file
+ *
+ * Context: any.
+ * Return: true if it is, of whatever process.
+ */
+bool ntvm_shadow_is(const struct file *file)
+{
+	return file->f_op == &ntvm_shadow_fops;
+}
+
 static struct file *ntvm_shadow_create_on(struct vfsmount *mnt, struct ntvm_process *p)
 {
 	struct file *file = ntvm_tmpfs_file_on(mnt, "ntvm");
@@ -140,14 +155,15 @@ static struct file *ntvm_shadow_create_on(struct vfsmount *mnt, struct ntvm_proc
 	/* fput() will drop a reference on the owner of our file_operations. */
 	__module_get(THIS_MODULE);
 	file->f_op = &ntvm_shadow_fops;
+	p->dumps = ntvm_core_enter();
 	return file;
 }
 
 /**
  * ntvm_shadow_create - make the shadow file of a process
- * @p: the process
+ * @p: the process, its lock held exclusively
  *
- * Context: process context, may sleep.
+ * Context: process context, may sleep; current->mm is the process's mm.
  * Return: the file, or an ERR_PTR.
  */
 struct file *ntvm_shadow_create(struct ntvm_process *p)
@@ -157,12 +173,12 @@ struct file *ntvm_shadow_create(struct ntvm_process *p)
 
 /**
  * ntvm_shadow_create_large - make the shadow file of a process's large pages
- * @p: the process
+ * @p: the process, its lock held exclusively
  *
  * Its offsets are the addresses themselves, and tmpfs makes it of large pages
  * wherever it can.
  *
- * Context: process context, may sleep.
+ * Context: process context, may sleep; current->mm is the process's mm.
  * Return: the file, or an ERR_PTR.
  */
 struct file *ntvm_shadow_create_large(struct ntvm_process *p)
