@@ -24,10 +24,10 @@ struct ntvm_remote {
 	void *arg;
 };
 
+/* What the work allocates is charged to the memory cgroup of the process, as its own is. */
 static void ntvm_remote_work(struct work_struct *work)
 {
 	struct ntvm_remote *remote = container_of(work, struct ntvm_remote, work);
-
 	struct mm_struct *mm = remote->process->mm;
 	const struct cred *cred, *old_cred;
 	struct mem_cgroup *memcg, *old_memcg;

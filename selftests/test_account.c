@@ -650,4 +650,100 @@ TEST_F(cgroup, more_than_the_group_may_hold_goes_to_swap)
 	ASSERT_EQ(0, cg_write(self->root, "cgroup.procs", pid));
 }
 
+#define LEAVES	8000
+#define LEAF	(2 * MIB)
+
+/* A page here and there: each costs a node of the page-state table. */
+static bool fragments(HANDLE h, uint8_t *p)
+{
+	size_t i;
+
+	for (i = 0; i < LEAVES; i++) {
+		if (do_alloc(h, (uintptr_t)p + i * LEAF, 0, P, MEM_COMMIT, PAGE_READWRITE).status)
+			return false;
+	}
+	return true;
+}
+
+static int is_fragmented(int sock, void *arg)
+{
+	uint8_t *p = reserve(LEAVES * LEAF);
+	bool by_itself = arg;
+	uint64_t word;
+
+	if (!p || !child_hear(sock, &word) || (by_itself && !fragments(ME, p)))
+		return 1;
+	child_tell(sock, (uintptr_t)p);
+	if (!send_fd(sock, own_device()))
+		return 2;
+	for (;;)
+		child_hear(sock, &word);
+}
+
+#ifdef _LP64
+static void cg_fragments(struct __test_metadata *_metadata, FIXTURE_DATA(cgroup) *self,
+			 bool by_itself)
+{
+	struct child c;
+	int64_t before;
+	uint64_t p;
+	char pid[16];
+	int fd;
+
+	ASSERT_TRUE(child_start(&c, is_fragmented, by_itself ? self : NULL));
+	snprintf(pid, sizeof(pid), "%d", c.pid);
+	ASSERT_EQ(0, cg_write(self->a, "cgroup.procs", pid));
+	before = cg_stat(self->a, "slab_unreclaimable");
+	child_tell(c.sock, 1);
+	ASSERT_TRUE(child_hear(c.sock, &p));
+	fd = recv_fd(c.sock);
+	ASSERT_LE(0, fd);
+	if (!by_itself)
+		EXPECT_TRUE(fragments(LibntFdToHandle(fd), pointer_of(p)));
+	EXPECT_TRUE(wait_until(10, cg_stat(self->a, "slab_unreclaimable") - before >
+				   (int64_t)(LEAVES * 512))) {
+		TH_LOG("slab %lld, was %lld", (long long)cg_stat(self->a, "slab_unreclaimable"),
+		       (long long)before);
+	}
+	/* Killed, it has nothing any more, whoever has a handle. */
+	kill(c.pid, SIGKILL);
+	child_wait(&c);
+	EXPECT_TRUE(wait_until(10, cg_stat(self->a, "slab_unreclaimable") - before <
+				   (int64_t)MIB)) {
+		TH_LOG("slab %lld, was %lld", (long long)cg_stat(self->a, "slab_unreclaimable"),
+		       (long long)before);
+	}
+	EXPECT_STATUS(STATUS_PROCESS_IS_TERMINATING, do_query(LibntFdToHandle(fd), FIXED).status);
+	close(fd);
+}
+
+TEST_F(cgroup, page_states_are_charged_to_their_process)
+{
+	cg_fragments(_metadata, self, true);
+}
+
+TEST_F(cgroup, whoever_makes_them)
+{
+	cg_fragments(_metadata, self, false);
+}
+
+TEST_F(cgroup, page_states_beyond_the_limit_cost_the_process_and_nobody_else)
+{
+	struct child c;
+	uint64_t word;
+	char pid[16];
+
+	ASSERT_TRUE(child_start(&c, is_fragmented, self));
+	snprintf(pid, sizeof(pid), "%d", c.pid);
+	ASSERT_EQ(0, cg_write(self->a, "cgroup.procs", pid));
+	ASSERT_EQ(0, cg_write(self->a, "memory.max", "3145728"));
+	child_tell(c.sock, 1);
+	/* Refused or killed, and all it had is gone with it. */
+	EXPECT_FALSE(child_hear(c.sock, &word));
+	EXPECT_NE(0, child_wait(&c));
+	EXPECT_TRUE(wait_until(10, cg_stat(self->a, "slab_unreclaimable") < (int64_t)MIB));
+	EXPECT_EQ(0, cg_write(self->a, "memory.max", "max"));
+}
+#endif
+
 TEST_HARNESS_MAIN
