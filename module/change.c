@@ -53,7 +53,8 @@ static inline void ntvm_survey_run(struct ntvm_survey *survey, u8 old, unsigned 
 		survey->executable += pages;
 }
 
-static inline void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
+/* False: the caller is being killed. */
+static inline bool ntvm_survey(struct ntvm_survey *survey, const struct ntvm_span *s, u8 state)
 {
 	unsigned long page, last;
 	u8 old;
@@ -61,15 +62,18 @@ static inline void ntvm_survey(struct ntvm_survey *survey, const struct ntvm_spa
 	if (s->byte) {
 		survey->first = READ_ONCE(*s->byte);
 		ntvm_survey_run(survey, survey->first, 1, state);
-		return;
+		return true;
 	}
 	for (page = s->first; page <= s->last; page = last + 1) {
-		old = ntvm_pages_run(&s->extent->pages, page, s->last, &last);
+		if (unlikely(page != s->first && fatal_signal_pending(current)))
+			return false;
+		old = ntvm_pages_run_long(&s->extent->pages, page, s->last, &last);
 		if (page == s->first)
 			survey->first = old;
 		ntvm_survey_run(survey, old, last - page + 1, state);
 		cond_resched();
 	}
+	return true;
 }
 
 /*
@@ -123,7 +127,11 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 
 	mutex_lock(&x->lock);
 	ntvm_span_init(&span, x, op->range.start, op->range.end);
-	ntvm_survey(&survey, &span, state);
+	status = NTVM_STATUS_INSUFFICIENT_RESOURCES;
+	if (unlikely(!ntvm_survey(&survey, &span, state))) {
+		op->err = -EINTR;
+		goto out;
+	}
 	charge = span.last - span.first + 1 - survey.committed;
 	if (how == NTVM_CHANGE_PROTECT) {
 		op->old = ntvm_rules_state_protect(survey.first);

@@ -107,6 +107,7 @@ static unsigned long ntvm_layout_gap(struct mm_struct *mm, unsigned long lowest,
 		if (!vma || vma->vm_end <= addr)
 			return addr;
 		limit = vma->vm_start;
+		cond_resched();
 	}
 	return -ENOMEM;
 }
@@ -256,7 +257,7 @@ static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
 		mmap_read_unlock(p->mm);
 		if (!hole)
 			continue;
-		kind = ntvm_state_kind(ntvm_pages_run(&x->pages, ntvm_page(x, addr),
+		kind = ntvm_state_kind(ntvm_pages_run_long(&x->pages, ntvm_page(x, addr),
 						      ntvm_page(x, stop - 1), &last));
 		stop = x->start + ((last + 1) << PAGE_SHIFT);
 		if (ntvm_layout_remap(p, x, addr, stop, kind))
@@ -376,9 +377,10 @@ void ntvm_layout_plain(struct ntvm_process *p, struct ntvm_extent *x,
 	if (r->start != x->start || r->end != x->end)
 		return;	/* shared: other regions may be executable */
 	for (page = 0; page <= last; page++) {
-		state = ntvm_pages_run(&x->pages, page, last, &page);
+		state = ntvm_pages_run_long(&x->pages, page, last, &page);
 		if (ntvm_state_kind(state) != NTVM_KIND_PLAIN)
 			return;
+		cond_resched();
 	}
 	if (ntvm_layout_remap(p, x, x->start, x->end, NTVM_KIND_PLAIN))
 		ntvm_layout_repair(p, x, x->start, x->end);

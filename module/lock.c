@@ -194,7 +194,7 @@ static u32 ntvm_lock_check_part(const struct ntvm_lock_part *part)
 	u8 state;
 
 	while (page <= part->last) {
-		state = ntvm_pages_run(&x->pages, page, part->last, &last);
+		state = ntvm_pages_run_long(&x->pages, page, part->last, &last);
 		if (ntvm_state_readable(state)) {
 			page = last + 1;
 			cond_resched();

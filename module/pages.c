@@ -31,8 +31,11 @@
 /* A byte in every byte of a word. */
 #define NTVM_BYTES(byte)	((unsigned long)(byte) * (~0ul / 0xff))
 
-/* Interior nodes freed between two offers to reschedule. */
+/* Interior nodes freed or changed between two offers to reschedule. */
 #define NTVM_FREE_BATCH		64
+
+/* Leaves, or runs, looked at between two such offers. */
+#define NTVM_LOOK_BATCH		1024
 
 /**
  * struct ntvm_node - a leaf or an interior node; only its level tells which
@@ -59,6 +62,7 @@ struct ntvm_change {
 	u8 keep;
 	u8 value;
 	unsigned int freed;
+	unsigned int parents;
 	struct ntvm_stash *stash;
 	struct ntvm_quota *quota;
 };
@@ -372,25 +376,12 @@ static unsigned int ntvm_leaf_committed(const struct ntvm_node *n, unsigned int 
 	return nr;
 }
 
-/**
- * ntvm_pages_run - the run of equal pages that begins at a page
- * @t: the table
- * @page: the first page
- * @last: look no further, below @t->nr
- * @run_last: last page of the run, at most @last
- *
- * While a writer is at work each page of the run had the state at some moment
- * of the call, not all at the same one.
- *
- * Context: Any, under rcu_read_lock() or with freeing writers excluded.
- * Return: the state of @page.
- */
-u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
-		  unsigned long last, unsigned long *run_last)
+static __always_inline u8 ntvm_run(const struct ntvm_pages *t, unsigned long page,
+				   unsigned long last, unsigned long *run_last, bool sleeps)
 {
 	unsigned long pos = page, end;
 	const struct ntvm_node *n;
-	unsigned int i, stop;
+	unsigned int i, stop, leaves = 0;
 	u8 state = 0;
 	void *p;
 
@@ -411,9 +402,47 @@ u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
 			state = READ_ONCE(n->state[i++]);
 		stop = ntvm_leaf_mismatch(n, i, end % NTVM_LEAF_PAGES, state);
 		pos += stop - pos % NTVM_LEAF_PAGES;
+		if (sleeps && !(++leaves % NTVM_LOOK_BATCH))
+			cond_resched();
 	} while (pos > end && pos <= last);
 	*run_last = pos - 1;
 	return state;
+}
+
+/**
+ * ntvm_pages_run - the run of equal pages that begins at a page
+ * @t: the table
+ * @page: the first page
+ * @last: look no further, below @t->nr
+ * @run_last: last page of the run, at most @last
+ *
+ * While a writer is at work each page of the run had the state at some moment
+ * of the call, not all at the same one. Takes time in proportion to the leaves
+ * in the run: for those who know that there are few.
+ *
+ * Context: Any, under rcu_read_lock() or with freeing writers excluded.
+ * Return: the state of @page.
+ */
+u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
+		  unsigned long last, unsigned long *run_last)
+{
+	return ntvm_run(t, page, last, run_last, false);
+}
+
+/**
+ * ntvm_pages_run_long - the same for any range
+ * @t: the table
+ * @page: the first page
+ * @last: look no further, below @t->nr
+ * @run_last: last page of the run, at most @last
+ *
+ * Context: May sleep; freeing writers excluded.
+ * Return: the state of @page.
+ */
+u8 ntvm_pages_run_long(const struct ntvm_pages *t, unsigned long page,
+		       unsigned long last, unsigned long *run_last)
+{
+	return ntvm_run(t, page, last, run_last, true);
 }
 
 /**
@@ -424,17 +453,26 @@ u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
  * @mask: the bits that count
  * @run_last: last page of the run, at most @last
  *
- * Context: As ntvm_pages_run().
+ * A caller that is being killed gets less than the run.
+ *
+ * Context: As ntvm_pages_run_long().
  * Return: the state of @page, all bits of it.
  */
 u8 ntvm_pages_run_masked(const struct ntvm_pages *t, unsigned long page,
 			 unsigned long last, u8 mask, unsigned long *run_last)
 {
 	unsigned long end;
-	u8 state = ntvm_pages_run(t, page, last, &end);
+	u8 state = ntvm_pages_run_long(t, page, last, &end);
+	unsigned int runs = 0;
 
-	while (end < last && !((ntvm_pages_get(t, end + 1) ^ state) & mask))
-		ntvm_pages_run(t, end + 1, last, &end);
+	while (end < last && !((ntvm_pages_get(t, end + 1) ^ state) & mask)) {
+		ntvm_pages_run_long(t, end + 1, last, &end);
+		if (++runs % NTVM_LOOK_BATCH)
+			continue;
+		cond_resched();
+		if (fatal_signal_pending(current))
+			break;
+	}
 	*run_last = end;
 	return state;
 }
@@ -445,8 +483,9 @@ u8 ntvm_pages_run_masked(const struct ntvm_pages *t, unsigned long page,
  * @first: first page
  * @last: last page, below @t->nr
  *
- * Context: Any, under rcu_read_lock() or with freeing writers excluded.
  * Takes time in proportion to the leaves in the range.
+ *
+ * Context: May sleep; freeing writers excluded.
  * Return: how many pages of the range are committed.
  */
 unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
@@ -454,6 +493,7 @@ unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
 {
 	unsigned long pos = first, nr = 0, end;
 	void *p = READ_ONCE(t->root);
+	unsigned int leaves = 0;
 
 	if (ntvm_is_tag(p))
 		return ntvm_tag_state(p) & NTVM_STATE_PROT ? last - first + 1 : 0;
@@ -465,6 +505,8 @@ unsigned long ntvm_pages_committed(const struct ntvm_pages *t,
 		else if (ntvm_tag_state(p) & NTVM_STATE_PROT)
 			nr += end - pos + 1;
 		pos = end + 1;
+		if (!(++leaves % NTVM_LOOK_BATCH))
+			cond_resched();
 	}
 	return nr;
 }
@@ -731,6 +773,8 @@ static void ntvm_node_set(struct ntvm_node *n, unsigned int level, unsigned long
 	mask = (1ul << shift) - 1;
 	from = first >> shift;
 	to = last >> shift;
+	if (level == 1 && !(++c->parents % NTVM_FREE_BATCH))
+		cond_resched();
 	for (i = from; i <= to; i++)
 		ntvm_slot_set(&n->slot[i], level - 1, i == from ? first & mask : 0,
 			      i == to ? last & mask : mask, c);
@@ -820,7 +864,8 @@ static noinline void ntvm_pages_set_slow(struct ntvm_pages *t, unsigned long fir
  * that are no longer needed are freed; with any other no node ever is.
  *
  * Context: The caller excludes writers; readers under RCU see each page in its
- * old or its new state. Never sleeps if @keep is not 0, else may.
+ * old or its new state. May sleep; never does for pages of less than 128 MiB if
+ * @keep is not 0.
  */
 void ntvm_pages_set(struct ntvm_pages *t, unsigned long first, unsigned long last,
 		    u8 keep, u8 value, struct ntvm_stash *s)

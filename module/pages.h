@@ -101,6 +101,8 @@ void ntvm_pages_destroy(struct ntvm_pages *t);
 u8 ntvm_pages_get(const struct ntvm_pages *t, unsigned long page);
 u8 ntvm_pages_run(const struct ntvm_pages *t, unsigned long page,
 		  unsigned long last, unsigned long *run_last);
+u8 ntvm_pages_run_long(const struct ntvm_pages *t, unsigned long page,
+		       unsigned long last, unsigned long *run_last);
 u8 ntvm_pages_run_masked(const struct ntvm_pages *t, unsigned long page,
 			 unsigned long last, u8 mask, unsigned long *run_last);
 unsigned long ntvm_pages_committed(const struct ntvm_pages *t,

@@ -284,6 +284,7 @@ static void ntvm_process_give_up(struct ntvm_process *p)
 		if (r->extent->traits & (NTVM_TRAIT_LOCKED | NTVM_TRAIT_LARGE))
 			locked += ntvm_lock_forget(r->extent, 0, ULONG_MAX);
 		ntvm_region_free(r);
+		cond_resched();
 	}
 	ntvm_stack_exit(p);
 	ntvm_ledger_uncharge(&p->ledger, ntvm_ledger_committed(&p->ledger));

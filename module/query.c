@@ -177,8 +177,8 @@ u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr, struct ntvm_bas
 	if (r) {
 		x = r->extent;
 		down_read(&x->fault_lock);
-		state = ntvm_pages_run(&x->pages, ntvm_page(x, addr),
-				       ntvm_page(x, r->end - 1), &last);
+		state = ntvm_pages_run_long(&x->pages, ntvm_page(x, addr),
+					    ntvm_page(x, r->end - 1), &last);
 		if (unlikely(x->traits))
 			ntvm_pages_run_masked(&x->pages, ntvm_page(x, addr),
 					      ntvm_page(x, r->end - 1), NTVM_STATE_NT, &last);

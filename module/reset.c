@@ -62,6 +62,10 @@
 
 /* Runs and regions that one call of the shrinker looks at; it goes on there. */
 #define NTVM_PURGE_STEPS	8192
+
+/* Pages that one of these steps goes at most. */
+#define NTVM_PURGE_LOOK		(1ul << 19)
+
 /* Processes likewise. */
 #define NTVM_PURGE_PICKS	32
 
@@ -97,7 +101,8 @@ static void ntvm_reset_count(struct ntvm_extent *x, unsigned long page, unsigned
 
 	lockdep_assert_held_write(&x->fault_lock);
 	for (; page <= last; page = end + 1) {
-		state = ntvm_pages_run(&x->pages, page, last, &end);
+		cond_resched();
+		state = ntvm_pages_run_long(&x->pages, page, last, &end);
 		if (!(state & NTVM_STATE_RESET))
 			continue;
 		level = ntvm_reset_level(x, page, state, &end);
@@ -274,7 +279,7 @@ static bool ntvm_reset_offered(const struct ntvm_extent *x, unsigned long page,
 	if (!x->offers)
 		return false;
 	for (; page <= last; page = end + 1) {
-		if (ntvm_pages_run(&x->pages, page, last, &end) & NTVM_STATE_OFFERED)
+		if (ntvm_pages_run_long(&x->pages, page, last, &end) & NTVM_STATE_OFFERED)
 			return true;
 		cond_resched();
 	}
@@ -317,8 +322,9 @@ static bool ntvm_reset_lost(const struct ntvm_extent *x, unsigned long page, uns
 	unsigned long end;
 
 	for (; page <= last; page = end + 1) {
-		if (ntvm_pages_run(&x->pages, page, last, &end) & NTVM_STATE_LOST)
+		if (ntvm_pages_run_long(&x->pages, page, last, &end) & NTVM_STATE_LOST)
 			return true;
+		cond_resched();
 	}
 	return false;
 }
@@ -388,7 +394,10 @@ static u32 ntvm_offer_check(const struct ntvm_extent *x, unsigned long page, uns
 	u8 state;
 
 	for (; page <= last; page = end + 1) {
-		state = ntvm_pages_run(&x->pages, page, last, &end);
+		/* Nothing has been done yet; from here on it is done to the end. */
+		if (fatal_signal_pending(current))
+			return NTVM_STATUS_INSUFFICIENT_RESOURCES;
+		state = ntvm_pages_run_long(&x->pages, page, last, &end);
 		if (!ntvm_state_committed(state))
 			return NTVM_STATUS_NOT_COMMITTED;
 		if (discard && (state & NTVM_STATE_OFFERED))
@@ -426,8 +435,9 @@ static u32 ntvm_offer_offer(struct ntvm_extent *x, struct ntvm_op *op,
 	down_write(&x->fault_lock);
 	ntvm_reset_count(x, first, last, -1);
 	for (page = first; page <= last; page = end + 1) {
+		cond_resched();
 		/* What is offered already gets another priority and no more. */
-		if (ntvm_pages_run(&x->pages, page, last, &end) & NTVM_STATE_OFFERED)
+		if (ntvm_pages_run_long(&x->pages, page, last, &end) & NTVM_STATE_OFFERED)
 			continue;
 		ntvm_pages_set(&x->pages, page, end,
 			       NTVM_BUT(NTVM_STATE_RESET | NTVM_STATE_LOST),
@@ -461,7 +471,8 @@ static u32 ntvm_offer_reclaim(struct ntvm_extent *x, unsigned long first, unsign
 	}
 	down_write(&x->fault_lock);
 	for (page = first; page <= last; page = end + 1) {
-		state = ntvm_pages_run(&x->pages, page, last, &end);
+		cond_resched();
+		state = ntvm_pages_run_long(&x->pages, page, last, &end);
 		if (!(state & NTVM_STATE_OFFERED))
 			continue;
 		if (state & NTVM_STATE_LOST)
@@ -624,7 +635,8 @@ static unsigned long ntvm_purge_extent(struct ntvm_extent *x, unsigned long star
 		return end;
 	while (page <= last && pg->steps && pg->left) {
 		pg->steps--;
-		state = ntvm_pages_run(&x->pages, page, last, &run);
+		state = ntvm_pages_run(&x->pages, page, min(last, page + NTVM_PURGE_LOOK - 1),
+				       &run);
 		if (!(state & NTVM_STATE_RESET) ||
 		    ntvm_reset_level(x, page, state, &run) != pg->level) {
 			page = run + 1;

@@ -195,7 +195,7 @@ void ntvm_watch_wrote(struct ntvm_extent *x, unsigned long page)
  * A bitmap counts like a node: it stays when the leaf that it is for has gone.
  *
  * Context: process context, may sleep.
- * Return: 0, -ENOMEM or -EDQUOT.
+ * Return: 0, -ENOMEM, -EDQUOT or -EINTR.
  */
 int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigned long last)
 {
@@ -211,6 +211,8 @@ int ntvm_watch_latch_prepare(struct ntvm_extent *x, unsigned long first, unsigne
 		}
 		up_read(&x->fault_lock);
 		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		if (!found || xa_load(&x->latched, page / NTVM_MAP_PAGES)) {
 			found = false;
 			continue;

@@ -41,7 +41,10 @@ extern long unit_allocations;
 /* Needs no partner here: one thread. */
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
+/* Nobody waits, and nobody is killed. */
 #define cond_resched()		do { } while (0)
+#define current			NULL
+#define fatal_signal_pending(task)	((void)(task), false)
 
 /* One thread: a number is atomic. */
 typedef struct { int counter; } refcount_t;

@@ -103,6 +103,8 @@ static bool array_agrees(const struct ntvm_pages *t, const u8 *model, u64 *seed)
 	/* All runs, as a query walks them; they are maximal. */
 	for (page = 0; page < t->nr; page = end + 1) {
 		state = ntvm_pages_run(t, page, t->nr - 1, &end);
+		if (ntvm_pages_run_long(t, page, t->nr - 1, &last) != state || last != end)
+			return false;
 		if (end < page || end >= t->nr || state != model[page])
 			return false;
 		if (end < t->nr - 1 && model[end + 1] == state)
