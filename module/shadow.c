@@ -36,6 +36,9 @@ static struct file *ntvm_tmpfs_file_on(struct vfsmount *mnt, const char *name)
 
 	if (!IS_ERR(file))
 		file_inode(file)->i_flags |= S_PRIVATE;
+	/* What tmpfs says when there is no memory for an inode. The mount has no limits. */
+	else if (PTR_ERR(file) == -ENOSPC)
+		return ERR_PTR(-ENOMEM);
 	return file;
 }
 
