@@ -157,19 +157,30 @@ TEST(exit_gives_the_charge_back)
 
 TEST(a_failed_call_charges_nothing)
 {
-	uint8_t *p = reserve(G);
+	uint8_t *p = reserve(G), *linux_own;
+	uint64_t committed;
 	int64_t base;
 	int i;
 
 	ASSERT_NE(NULL, p);
+	/* What is in the way of a reservation is found late if it is Linux's. */
+	linux_own = mmap((void *)FIXED, 2 * G, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			 -1, 0);
+	ASSERT_EQ((uint8_t *)FIXED, linux_own);
+	committed = info_of(ME).CommittedBytes;
 	base = quiet_charge();
 	for (i = 0; i < 500; i++) {
 		EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES, commit(p, 2 * G, PAGE_READWRITE));
 		EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES,
 			      do_alloc(ME, (uintptr_t)p, 0, 64 * MIB, MEM_RESERVE | MEM_COMMIT,
 				       PAGE_READWRITE).status);
+		EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES,
+			      do_alloc(ME, FIXED, 0, 16 * G, MEM_RESERVE | MEM_COMMIT,
+				       PAGE_READWRITE).status);
 	}
+	EXPECT_EQ(committed, info_of(ME).CommittedBytes);
 	EXPECT_CHARGE(base);
+	munmap(linux_own, 2 * G);
 }
 
 /* --- the limit ---------------------------------------------------------------------- */

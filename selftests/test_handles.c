@@ -339,6 +339,39 @@ TEST(each_right_alone_allows_exactly_what_it_should)
 	close(fd);
 }
 
+TEST(an_open_for_reading_may_only_look)
+{
+	uint8_t *p = reserve(SIZE);
+	int fd = device_open(O_RDONLY);
+	struct ntvm_info info = { .size = sizeof(info), .handle = NTVM_CURRENT_PROCESS };
+	struct ntvm_duplicate d = {
+		.size = sizeof(d),
+		.handle = NTVM_CURRENT_PROCESS,
+		.access = NTVM_ACCESS_VM_OPERATION,
+	};
+	const ULONG look = NTVM_ACCESS_VM_READ | NTVM_ACCESS_QUERY | NTVM_ACCESS_QUERY_LIMITED;
+	HANDLE h = LibntFdToHandle(fd);
+	struct res r;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_LE(0, fd);
+	ASSERT_STATUS(STATUS_SUCCESS, commit(p, P, PAGE_READWRITE));
+	/* As a device of one's own, and as a handle. */
+	ASSERT_EQ(0, raw(fd, NTVM_IOC_GET_INFO, &info));
+	EXPECT_EQ(look, info.out_access);
+	EXPECT_EQ(look, info_of(h).GrantedAccess);
+	ASSERT_EQ(0, raw(fd, NTVM_IOC_DUPLICATE, &d));
+	EXPECT_STATUS(STATUS_ACCESS_DENIED, (NTSTATUS)d.status);
+	EXPECT_STATUS(STATUS_ACCESS_DENIED,
+		      do_alloc(h, (uintptr_t)p + P, 0, P, MEM_COMMIT, PAGE_READWRITE).status);
+	EXPECT_STATUS(STATUS_ACCESS_DENIED, do_free(h, (uintptr_t)p, P, MEM_DECOMMIT).status);
+	r = do_protect(h, (uintptr_t)p, P, PAGE_READONLY);
+	EXPECT_STATUS(STATUS_ACCESS_DENIED, r.status);
+	EXPECT_QUERY_H(h, p, p, PAGE_READWRITE, P, MEM_COMMIT, PAGE_READWRITE);
+	EXPECT_STATUS(STATUS_SUCCESS, NtClose(h));
+	EXPECT_STATUS(STATUS_SUCCESS, release(p));
+}
+
 static int keeps_narrowed(int sock, void *arg)
 {
 	uint8_t byte = 1;

@@ -528,6 +528,23 @@ FIXTURE_TEARDOWN(job)
 	EXPECT_EQ((uint64_t)(processes), __j.out_processes);			\
 } while (0)
 
+/* More than memory and swap: it is the kernel that says no, and not the job. */
+TEST_F(job, what_the_system_refuses_is_not_counted)
+{
+	uint8_t *q = reserve(LARGE);
+
+	ASSERT_NE(NULL, q);
+	EXPECT_STATUS(STATUS_SUCCESS, NtAssignProcessToJobObject(self->job, ME));
+	EXPECT_STATUS(LIMIT, commit(q, LARGE, RW));
+	EXPECT_JOB(0, 1);
+	EXPECT_EQ(0, job_figures(self->job).out_peak);
+	EXPECT_STATUS(STATUS_SUCCESS, set_job(self->job, 10, 0, true));
+	EXPECT_STATUS(STATUS_SUCCESS, commit(self->p, 10 * P, RW));
+	EXPECT_STATUS(LIMIT, commit(self->p + 10 * P, P, RW));
+	EXPECT_JOB(10, 1);
+	EXPECT_STATUS(STATUS_SUCCESS, release(q));
+}
+
 TEST_F(job, a_process_that_is_assigned_brings_what_it_has)
 {
 	JOBOBJECT_EXTENDED_LIMIT_INFORMATION info;

@@ -527,6 +527,27 @@ TEST_F(ph, H21_to_H24_releases)
 	EXPECT_READ((void *)p, 0);
 }
 
+/* What remains on either side of a piece that is released is a placeholder still. */
+TEST_F(ph, H22_the_middle_is_released)
+{
+	uintptr_t p = self->p;
+
+	if (variant->contract != LIBNT_CONTRACT_WINDOWS)
+		return;		/* there a region is released all at once */
+	EXPECT_RES(STATUS_SUCCESS, p + 4 * P, 4 * P, do_free(ME, p + 4 * P, 4 * P, MEM_RELEASE));
+	EXPECT_PLACE(p, 4 * P);
+	EXPECT_FREE(p + 4 * P);
+	EXPECT_PLACE(p + 8 * P, 8 * P);
+	EXPECT_REFUSED(STATUS_CONFLICTING_ADDRESSES, p, P,
+		       do_alloc(ME, p, 0, P, MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_REFUSED(STATUS_CONFLICTING_ADDRESSES, p + 8 * P, P,
+		       do_alloc(ME, p + 8 * P, 0, P, MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_RES(STATUS_SUCCESS, p, 4 * P, ex(p, 4 * P, REPLACE | MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_RES(STATUS_SUCCESS, p + 8 * P, 8 * P,
+		   ex(p + 8 * P, 8 * P, REPLACE | MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_WRITE((void *)(p + 15 * P), 1);
+}
+
 TEST_F(ph, pieces_have_contents_of_their_own)
 {
 	uintptr_t p = self->p, at;

@@ -253,6 +253,84 @@ TEST_F(prot, V5_data_survives_noaccess)
 	EXPECT_EQ(SIZE, info_of(ME).CommittedBytes);
 }
 
+/* The kernel maps what is in memory around a page that is read. */
+TEST_F(prot, a_read_maps_no_neighbour_that_may_not_be_read)
+{
+	uint8_t *p = self->p;
+	size_t i;
+
+	for (i = 1; i < SIZE / P; i += 2)
+		EXPECT_STATUS(STATUS_SUCCESS, protect(p + i * P, P, i & 2 ? PAGE_NOACCESS :
+							PAGE_READWRITE | PAGE_GUARD));
+	/* Out of the page tables, not out of memory; then in from both sides. */
+	ASSERT_EQ(0, madvise(p, SIZE, MADV_DONTNEED));
+	EXPECT_READ(p, 0x5a);
+	EXPECT_READ(p + SIZE - 2 * P, 0x5a);
+	EXPECT_READ(p + SIZE / 2, 0x5a);
+	for (i = 1; i < SIZE / P; i += 2)
+		EXPECT_NO_READ(p + i * P);
+	for (i = 1; i < SIZE / P; i += 4)
+		EXPECT_READ(p + i * P, 0x5a);	/* guards raise once */
+}
+
+struct toucher {
+	uint8_t *p;
+	bool stop;
+	unsigned int worked;
+	unsigned int refused;
+};
+
+static void *touch_on(void *arg)
+{
+	struct toucher *t = arg;
+	uint64_t word;
+
+	while (!__atomic_load_n(&t->stop, __ATOMIC_ACQUIRE)) {
+		if (probe_load(t->p, &word))
+			t->refused++;
+		else
+			t->worked++;
+	}
+	return NULL;
+}
+
+/*
+ * A fault that was let in may be under way still when the right is taken: it may
+ * work, and must not bring the page back. It is let in by a right that is given
+ * for less than a millisecond.
+ */
+TEST(a_fault_under_way_brings_nothing_back)
+{
+	struct toucher t = { .p = reserve(P) };
+	unsigned int seed = 1, round = 0, stale = 0, i;
+	double until, moment;
+	pthread_t thread;
+	uint64_t word;
+
+	ASSERT_NE(NULL, t.p);
+	probe_init();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_on, &t));
+	for (until = now() + 4; now() < until || round < 50; round++) {
+		ASSERT_STATUS(STATUS_SUCCESS, commit(t.p, P, PAGE_READWRITE));
+		moment = now() + rand_r(&seed) % 800 * 1e-6;
+		while (now() < moment)
+			;
+		ASSERT_STATUS(STATUS_SUCCESS, round & 1 ? decommit(t.p, P) :
+						protect(t.p, P, PAGE_NOACCESS));
+		/* Also when that fault has had the time to end. */
+		for (i = 0; i < 3; i++) {
+			stale += probe_load(t.p, &word) != SIGSEGV;
+			sleep_ms(1);
+		}
+	}
+	__atomic_store_n(&t.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	TH_LOG("%u rounds, %u accesses worked, %u were refused", round, t.worked, t.refused);
+	EXPECT_EQ(0, stale);
+	EXPECT_LT(0, t.refused);
+	EXPECT_STATUS(STATUS_SUCCESS, release(t.p));
+}
+
 TEST_F(prot, V6_a_guard_can_be_set_again)
 {
 	uintptr_t p = (uintptr_t)self->p;

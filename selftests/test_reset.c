@@ -295,6 +295,26 @@ TEST(without_pressure_nothing_is_lost_whatever_else_happens)
 	EXPECT_EQ(N, count(p, 0, N, OLD));
 }
 
+TEST(locked_pages_are_not_given_up)
+{
+	uint8_t *p = filled(N);
+	PVOID base = p;
+	SIZE_T size = N / 2 * P;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_STATUS(STATUS_SUCCESS, NtLockVirtualMemory(ME, &base, &size, MAP_PROCESS));
+	EXPECT_STATUS(STATUS_SUCCESS, reset(p, N * P).status);
+	EXPECT_TRUE(wait_until(30, (squeeze(), disposable() == (int64_t)(N / 2 * P))));
+	squeeze();
+	EXPECT_EQ(N / 2, count(p, 0, N / 2, OLD));
+	EXPECT_EQ(N / 2, count(p, N / 2, N, ZERO));
+	/* Once they are not locked they may go. */
+	EXPECT_STATUS(STATUS_SUCCESS, NtUnlockVirtualMemory(ME, &base, &size, MAP_PROCESS));
+	EXPECT_TRUE(squeeze_out());
+	EXPECT_EQ(N, count(p, 0, N, ZERO));
+	EXPECT_STATUS(STATUS_SUCCESS, release(p));
+}
+
 TEST(an_undo_tells_the_truth_page_by_page)
 {
 	uint8_t *p = filled(N);

@@ -164,23 +164,30 @@ TEST(executable_runs_have_vmas_of_their_own_and_give_them_back)
 TEST(alternating_executable_pages_and_the_limit_of_vmas)
 {
 	int64_t saved = read_number("/proc/sys/vm/max_map_count");
-	uint8_t *p = reserve_commit(1000 * P, PAGE_READWRITE);
-	NTSTATUS status = STATUS_SUCCESS;
+	uint8_t *p = reserve_commit(1000 * P, PAGE_READWRITE), *q = reserve(16 * P);
+	NTSTATUS status = STATUS_SUCCESS, refused;
+	uint64_t committed;
 	char text[32];
 	int i, bad = 0, done;
 
 	ASSERT_NE(NULL, p);
+	ASSERT_NE(NULL, q);
 	ASSERT_LT(0, saved);
 	memset(p, 0x5a, 1000 * P);
 	ASSERT_EQ(0, write_file("/proc/sys/vm/max_map_count", "400"));
 	for (i = 0; i < 1000 && status == STATUS_SUCCESS; i += 2)
 		status = protect(p + i * P, P, PAGE_EXECUTE_READ);
 	done = i - 2;
+	committed = info_of(ME).CommittedBytes;
+	refused = commit(q + 4 * P, 4 * P, PAGE_EXECUTE_READ);
 	snprintf(text, sizeof(text), "%lld", (long long)saved);
 	EXPECT_EQ(0, write_file("/proc/sys/vm/max_map_count", text));
 	/* Out of VMAs: a clean refusal, and all is as the calls said. */
 	EXPECT_STATUS(STATUS_INSUFFICIENT_RESOURCES, status);
 	EXPECT_LT(100, done);
+	EXPECT_STATUS(STATUS_INSUFFICIENT_RESOURCES, refused);
+	EXPECT_EQ(committed, info_of(ME).CommittedBytes);
+	EXPECT_EQ(MEM_RESERVE, page_state(q + 4 * P));
 	for (i = 0; i < 1000; i++) {
 		ULONG want = i < done && !(i & 1) ? PAGE_EXECUTE_READ : PAGE_READWRITE;
 
