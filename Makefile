@@ -39,6 +39,7 @@ help:
 	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
 	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
+	@echo 'make mutate         plant bugs in the module and see that the tests find them'
 	@echo 'make demo           a demonstration, in QEMU'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages, udev rule and, if built, the module'
@@ -103,6 +104,10 @@ fuzz-pure fuzz-pure-coverage:
 	@$(TOP)/tools/ntvm-kernel ensure clang libclang-rt-14-dev llvm-14
 	@$(MAKE) --no-print-directory -C $(TOP)/selftests/unit LINUX_SOURCE="$(LINUX_SOURCE)" \
 		SECONDS=$(FUZZ_SECONDS) $(FUZZ_GOAL)
+
+.PHONY: mutate
+mutate:
+	@$(TOP)/tools/ntvm-mutate $(MUTATEFLAGS)
 
 .PHONY: demo
 demo:

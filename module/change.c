@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 
 #include "compat.h"
+#include "delay.h"
 #include "ntvm.h"
 
 /**
@@ -160,6 +161,7 @@ u32 ntvm_change(struct ntvm_op *op, struct ntvm_region *r, u8 state, enum ntvm_c
 	ntvm_span_set(&span, x->keep, state);
 	if (latch)
 		ntvm_watch_latch(x, span.first, span.last);
+	ntvm_debug_delay();	/* faults in between see the new states */
 	if (survey.narrows)
 		ntvm_revoke(x, op->range.start, op->range.end);
 	if (survey.executable && kind == NTVM_KIND_PLAIN)

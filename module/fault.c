@@ -27,6 +27,7 @@
 #include <linux/shmem_fs.h>
 
 #include "compat.h"
+#include "delay.h"
 #include "ntvm.h"
 
 /* shmem's hooks, and a copy of them with ours put in; filled once. */
@@ -177,8 +178,10 @@ static vm_fault_t ntvm_fault(struct vm_fault *vmf)
 	    !ntvm_shadow_resident(x, vmf->address & PAGE_MASK,
 				  (vmf->address & PAGE_MASK) + PAGE_SIZE))
 		allowed = false;
+	ntvm_debug_delay();	/* a change waits for the lock */
 	ret = likely(allowed) ? ntvm_shmem_ops->fault(vmf) : 0;
 	up_read(&x->fault_lock);
+	ntvm_debug_delay();	/* a revocation waits for the folio */
 
 	if (unlikely(!allowed))
 		ret = ntvm_fault_refuse(vmf, x, state);

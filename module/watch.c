@@ -79,6 +79,7 @@
 
 #include "call.h"
 #include "compat.h"
+#include "delay.h"
 
 /* Leaves or ranges without one that are looked at before fault_lock is given back. */
 #define NTVM_WATCH_STEPS	64
@@ -526,6 +527,7 @@ static bool ntvm_watch_protect_fast(struct ntvm_watch_call *w, pgoff_t base,
 	/* A flush that is not counted yet is of a migration that is still to begin. */
 	smp_rmb();
 	if (ntvm_watch_unlocked(mapping, base, leaf->map)) {
+		ntvm_debug_delay();	/* a migration in between shows in the count */
 		flushes += ntvm_watch_protect(mapping, base, leaf->map);
 		done = ntvm_mm_flushes(mm) == flushes;
 	}
