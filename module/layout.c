@@ -258,7 +258,7 @@ static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
 		if (!hole)
 			continue;
 		kind = ntvm_state_kind(ntvm_pages_run_long(&x->pages, ntvm_page(x, addr),
-						      ntvm_page(x, stop - 1), &last));
+							   ntvm_page(x, stop - 1), &last));
 		stop = x->start + ((last + 1) << PAGE_SHIFT);
 		if (ntvm_layout_remap(p, x, addr, stop, kind))
 			ntvm_process_poke(p);	/* it is lost: retire it */

@@ -248,6 +248,7 @@ TEST(the_node_is_for_everybody)
 	char numbers[32] = "";
 	unsigned int major_number, minor_number;
 	struct stat st;
+	int fields;
 
 	/* As the kernel made it: nothing in the guest has touched it. */
 	ASSERT_EQ(0, stat(DEVICE, &st));
@@ -255,7 +256,8 @@ TEST(the_node_is_for_everybody)
 	EXPECT_EQ(0666, st.st_mode & 07777);
 	EXPECT_EQ(0, st.st_uid);
 	ASSERT_LT(0, read_file("/sys/class/misc/ntvm/dev", numbers, sizeof(numbers)));
-	ASSERT_EQ(2, sscanf(numbers, "%u:%u", &major_number, &minor_number));
+	fields = sscanf(numbers, "%u:%u", &major_number, &minor_number);
+	ASSERT_EQ(2, fields);
 	EXPECT_EQ(makedev(major_number, minor_number), st.st_rdev);
 	EXPECT_EQ(0, play(NOBODY, uses_nt_memory, NULL));
 }

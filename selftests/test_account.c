@@ -664,6 +664,7 @@ TEST_F(cgroup, more_than_the_group_may_hold_goes_to_swap)
 #define LEAVES	8000
 #define LEAF	(2 * MIB)
 
+#ifdef _LP64
 /* A page here and there: each costs a node of the page-state table. */
 static bool fragments(HANDLE h, uint8_t *p)
 {
@@ -691,7 +692,6 @@ static int is_fragmented(int sock, void *arg)
 		child_hear(sock, &word);
 }
 
-#ifdef _LP64
 static void cg_fragments(struct __test_metadata *_metadata, FIXTURE_DATA(cgroup) *self,
 			 bool by_itself)
 {

@@ -219,7 +219,8 @@ TEST_F(core, much_reserved_and_little_stored)
 	struct stat st;
 	uintptr_t p = DUMP(&c, little_of_much, NULL);
 
-	TH_LOG("%zu GiB reserved, %zu MiB stored: %.1f s", reserved() / GIB, stored() / MIB,
+	TH_LOG("%zu GiB reserved, %zu MiB stored: %.1f s", (size_t)(reserved() / GIB),
+	       (size_t)(stored() / MIB),
 	       self->seconds);
 	EXPECT_GT(30.0 * slow(), self->seconds);
 	for (i = 0; i < blocks(); i++) {
@@ -233,8 +234,8 @@ TEST_F(core, much_reserved_and_little_stored)
 	EXPECT_TRUE(core_covers(&c, p, p + reserved()));
 	/* The program's own memory is a few MiB. */
 	ASSERT_EQ(0, fstat(c.fd, &st));
-	EXPECT_LT(stored(), st.st_size);
-	EXPECT_GT(stored() + stored() / 2 + 32 * MIB, st.st_size);
+	EXPECT_LT((off_t)stored(), st.st_size);
+	EXPECT_GT((off_t)(stored() + stored() / 2 + 32 * MIB), st.st_size);
 	core_close(&c);
 }
 
@@ -375,7 +376,7 @@ TEST_F(core, committed_pages_that_were_never_touched_stay_so)
 	EXPECT_TRUE(all(page, 0));
 	EXPECT_EQ(0, core_page(&c, p + 256 * MIB, page));
 	ASSERT_EQ(0, fstat(c.fd, &st));
-	EXPECT_GT(32 * MIB, st.st_size);
+	EXPECT_GT((off_t)(32 * MIB), st.st_size);
 	core_close(&c);
 }
 

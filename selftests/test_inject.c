@@ -23,7 +23,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "kselftest_harness.h"
+#include <kselftest_harness.h>
 
 #define WIN		FIXED			/* where all fixed regions are */
 #define WIN_END		(WIN + 64 * MIB)
@@ -653,13 +653,13 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 		EXPECT_TRUE((op->partly && kind == COPY) ||
 			    (state_same(&before, &after) && filled_right() &&
 			     (!op->same || op->same()))) {
-			TH_LOG("%s, failure %u (%s): %s, and something has changed: "
-			       "reserved %llx %llx committed %llx %llx regions %llu %llu "
-			       "locked %lld %lld disposable %lld %lld pages %d contents %d",
-			       op->name, n, kind_name[kind], status_name((NTSTATUS)status),
+			TH_LOG("%s, failure %u (%s): %s, and something has changed",
+			       op->name, n, kind_name[kind], status_name((NTSTATUS)status));
+			TH_LOG("reserved %llx %llx committed %llx %llx regions %llu %llu",
 			       (long long)before.reserved, (long long)after.reserved,
 			       (long long)before.committed, (long long)after.committed,
-			       (long long)before.regions, (long long)after.regions,
+			       (long long)before.regions, (long long)after.regions);
+			TH_LOG("locked %lld %lld disposable %lld %lld pages %d contents %d",
 			       (long long)before.locked, (long long)after.locked,
 			       (long long)before.disposable, (long long)after.disposable,
 			       before.hash == after.hash, filled_right());

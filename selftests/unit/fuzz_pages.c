@@ -16,6 +16,8 @@ static struct {
 	u8 state;
 } run[RUNS];
 static unsigned int runs;
+/* Where the table's nodes are counted. */
+static struct ntvm_quota quota;
 /* Only what frees the nodes that it makes needless was done. */
 static bool plain;
 
@@ -96,21 +98,23 @@ static void whole(const struct ntvm_pages *t)
 }
 
 /* Fill a stash, perhaps after a failure, which must not lose a node. */
-static bool fill(struct fuzz *f, struct ntvm_stash *s, unsigned int nr)
+static bool fill(struct fuzz *f, const struct ntvm_pages *t, struct ntvm_stash *s,
+		 unsigned int nr)
 {
 	u8 fate = fuzz_u8(f);
 	long alive = unit_alive - s->nr;
 	int err;
 
 	unit_allocations = fate & 0x80 ? fate & 0xf : -1;
-	err = ntvm_stash_fill(s, nr);
+	err = ntvm_stash_fill(t, s, nr);
 	CHECK(unit_alive - s->nr == alive);
+	CHECK(unit_alive == atomic_long_read(&quota.nodes));
 	CHECK(err == (s->nr < nr ? -ENOMEM : 0));
 	unit_allocations = -1;
 	/* Gives up, or tries again with what it has. */
 	if (err && fate & 0x40)
 		return false;
-	CHECK(!ntvm_stash_fill(s, nr));
+	CHECK(!ntvm_stash_fill(t, s, nr));
 	return true;
 }
 
@@ -122,7 +126,7 @@ static void change(struct fuzz *f, struct ntvm_pages *t, unsigned long first, un
 	long alive;
 
 	CHECK(missing <= 2 * t->height + 1);
-	if (fill(f, &s, missing)) {
+	if (fill(f, t, &s, missing)) {
 		alive = unit_alive;
 		/* One that runs dry aborts: WARN_ON_ONCE(). */
 		ntvm_pages_set(t, first, last, keep, value, missing ? &s : NULL);
@@ -254,7 +258,8 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	plain = true;
 	run[0].first = 0;
 	run[0].state = fuzz_u8(&f) & (u8)~DIRTY;
-	ntvm_pages_init(&t, nr, run[0].state);
+	ntvm_quota_init(&quota);
+	ntvm_pages_init(&t, nr, run[0].state, &quota);
 	CHECK(t.nr == nr);
 	while (f.left && runs < RUNS - 2 * NTVM_MAP_PAGES - 4) {
 		op = fuzz_u8(&f);
