@@ -103,7 +103,7 @@ static void ntvm_ledger_trim(struct work_struct *work)
 static void ntvm_ledger_trim_later(struct ntvm_ledger *l)
 {
 	if (!delayed_work_pending(&l->trim))
-		queue_delayed_work(ntvm_wq, &l->trim, NTVM_LEDGER_TRIM);
+		queue_delayed_work(ntvm_timer_wq, &l->trim, NTVM_LEDGER_TRIM);
 }
 
 /**

@@ -314,7 +314,7 @@ struct ntvm_process *ntvm_process_pick(unsigned int level, unsigned int scan);
 u32 ntvm_process_lock_slow(struct ntvm_process *p, bool exclusive);
 int ntvm_process_init(void);
 void ntvm_process_exit(void);
-extern struct workqueue_struct *ntvm_wq, *ntvm_leaf_wq;
+extern struct workqueue_struct *ntvm_wq, *ntvm_leaf_wq, *ntvm_timer_wq;
 
 /**
  * ntvm_process_lock - take the process lock for an operation

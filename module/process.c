@@ -34,6 +34,13 @@ struct workqueue_struct *ntvm_wq;
  */
 struct workqueue_struct *ntvm_leaf_wq;
 
+/*
+ * For work that a timer starts. While a queue is destroyed it takes new work from
+ * its own only: so this one goes when the others are gone, and with them every
+ * process and its timer.
+ */
+struct workqueue_struct *ntvm_timer_wq;
+
 static void ntvm_process_sync_work(struct work_struct *work);
 static void ntvm_process_release_work(struct work_struct *work);
 
@@ -432,11 +439,18 @@ int ntvm_process_init(void)
 	if (!ntvm_wq)
 		return -ENOMEM;
 	ntvm_leaf_wq = alloc_workqueue("ntvm-leaf", WQ_UNBOUND, 0);
-	if (!ntvm_leaf_wq) {
-		destroy_workqueue(ntvm_wq);
-		return -ENOMEM;
-	}
+	if (!ntvm_leaf_wq)
+		goto err_wq;
+	ntvm_timer_wq = alloc_workqueue("ntvm-timer", WQ_UNBOUND, 0);
+	if (!ntvm_timer_wq)
+		goto err_leaf;
 	return 0;
+
+err_leaf:
+	destroy_workqueue(ntvm_leaf_wq);
+err_wq:
+	destroy_workqueue(ntvm_wq);
+	return -ENOMEM;
 }
 
 /**
@@ -445,5 +459,6 @@ int ntvm_process_init(void)
 void ntvm_process_exit(void)
 {
 	destroy_workqueue(ntvm_wq);
+	destroy_workqueue(ntvm_timer_wq);
 	destroy_workqueue(ntvm_leaf_wq);
 }
