@@ -36,7 +36,7 @@ help:
 	@echo 'make lib            libnt'
 	@echo 'make selftests      the tests'
 	@echo 'make check          build for all kernels and run all tests in QEMU'
-	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep'
+	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep (BRIEF=1: most of them)'
 	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
 	@echo 'make mutate         plant bugs in the module and see that the tests find them'
@@ -90,7 +90,7 @@ check:
 
 .PHONY: check-debug
 check-debug:
-	@$(TOP)/tools/ntvm-check debug
+	@$(TOP)/tools/ntvm-check $(if $(BRIEF),--brief) debug
 
 .PHONY: check-static
 check-static:
