@@ -40,6 +40,7 @@ help:
 	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
 	@echo 'make mutate         plant bugs in the module and see that the tests find them'
+	@echo 'make soak           everything meets everything, SOAK_SECONDS (600) for each of SOAK_KERNELS'
 	@echo 'make demo           a demonstration, in QEMU'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages, udev rule and, if built, the module'
@@ -108,6 +109,10 @@ fuzz-pure fuzz-pure-coverage:
 .PHONY: mutate
 mutate:
 	@$(TOP)/tools/ntvm-mutate $(MUTATEFLAGS)
+
+.PHONY: soak
+soak:
+	@$(TOP)/tools/ntvm-soak
 
 .PHONY: demo
 demo:

@@ -985,6 +985,18 @@ static void all_even(const char *how)
 	}
 }
 
+/* Whole regions. Only memory, of the group, may be short for it, and not for good. */
+static void unmap(void *base, size_t size, unsigned int page, uint32_t detail)
+{
+	struct op *op = note(K_MUNMAP, my_user, page, size / P, detail);
+
+	do {
+		op->status = munmap(base, size);
+	} while (op->status && errno == ENOMEM && !S->errors);
+	if (op->status)
+		wrong(my_user, page, "munmap of whole regions: %s", strerror(errno));
+}
+
 /* @zero: by page, its contents may have been cleared */
 static void loose_round(struct own *o, bool *zero, unsigned int *seed)
 {
@@ -1060,6 +1072,7 @@ static void *looser(void *arg)
 	struct own o;
 	void *base = (void *)base_of[LOOSE];
 	struct op *op;
+	int prot;
 	void *m;
 
 	while (!stopped()) {
@@ -1094,15 +1107,17 @@ static void *looser(void *arg)
 			all_even("release");
 			break;
 		case 1:
-			op = note(K_MUNMAP, my_user, all, PAGES, 0);
-			op->status = munmap(base, SIZE);
+			unmap(base, SIZE, all, 0);
 			all_even("munmap");
 			break;
 		default:
 			all_odd();
-			op = note(K_MMAP, my_user, all, PAGES, 0);
-			m = mmap(base, SIZE, rand_r(&seed) & 1 ? PROT_READ | PROT_WRITE : PROT_NONE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+			prot = rand_r(&seed) & 1 ? PROT_READ | PROT_WRITE : PROT_NONE;
+			op = note(K_MMAP, my_user, all, PAGES, prot);
+			do {
+				m = mmap(base, SIZE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED |
+					 MAP_NORESERVE, -1, 0);
+			} while (m == MAP_FAILED && errno == ENOMEM && !S->errors);
 			op->status = m != base;
 			if (m != base)
 				wrong(my_user, all, "mmap over the region: %s", strerror(errno));
@@ -1113,8 +1128,7 @@ static void *looser(void *arg)
 					wrong(my_user, page, "page %u reads %#llx in a fresh mapping",
 					      page, (unsigned long long)word);
 			}
-			op = note(K_MUNMAP, my_user, all, PAGES, 1);
-			op->status = munmap(base, SIZE);
+			unmap(base, SIZE, all, 1);
 			all_even("munmap of what was mapped over it");
 		}
 	}
@@ -1510,9 +1524,6 @@ static void misc_churn(unsigned int *seed)
 	}
 	while (!ONLY_SHORT(K_RELEASE, release(p)) && !S->errors)
 		sleep_ms(1);
-	if (rand_r(seed) % 4 == 0 && pages < 64 && !probe_load(p, &word) &&
-	    page_state(p) == MEM_FREE)
-		wrong(my_user, ALL, "released memory reads %#llx", (unsigned long long)word);
 }
 
 static void misc_large(unsigned int *seed)
@@ -1638,6 +1649,9 @@ static void misc_stack(void)
 		LibntSetThreadStack(NULL, NULL, NULL, 0);
 	}
 	RtlFreeUserStack(teb.DeallocationStack);
+	/* It does not tell if it lacked something. */
+	while (page_state(teb.DeallocationStack) == MEM_RESERVE && !S->errors)
+		release(teb.DeallocationStack);
 }
 
 static void *misc(void *arg)
@@ -1932,8 +1946,8 @@ static void user_ends(void)
 		if (!(load32(&S->user[my_user].life[page]) & 1) && !probe_load(address(page), &word))
 			wrong(my_user, page, "at the end page %u reads %#llx", page,
 			      (unsigned long long)word);
-	munmap((void *)base_of[LOOSE], SIZE);
-	munmap((void *)ANARCHY, ANARCHY_PAGES * P);
+	unmap((void *)base_of[LOOSE], SIZE, LOOSE * PAGES, 2);
+	unmap((void *)ANARCHY, ANARCHY_PAGES * P, ANARCHY_ID, 2);
 	if (release((void *)base_of[PLAIN]) || release((void *)base_of[WATCH]))
 		wrong(my_user, ALL, "a region cannot be released at the end");
 	if (!wait_until(10, empty()))
@@ -1956,9 +1970,10 @@ static int run_user(unsigned int user)
 	u->pid = getpid();
 	store32(&u->order, 0);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	/* The memory is gone with the one before; others own their pages as before. */
+	/* The memory is gone with the one before. Pages that others own are theirs to tell. */
 	for (page = 0; page < ALL; page++)
-		store32(&u->life[page], load32(&u->life[page]) + (load32(&u->life[page]) & 1));
+		if (page / PAGES == LOOSE || page % GROUP < 6)
+			store32(&u->life[page], load32(&u->life[page]) + (load32(&u->life[page]) & 1));
 	for (;;) {
 		NTSTATUS a = do_alloc(ME, base_of[PLAIN], 0, SIZE, MEM_RESERVE, PAGE_READWRITE).status;
 		NTSTATUS b = do_alloc(ME, base_of[WATCH], 0, SIZE, MEM_RESERVE | MEM_WRITE_WATCH,
@@ -2105,13 +2120,21 @@ static void outside_proc(pid_t pid, unsigned int *seed)
 	}
 }
 
+/* Its own faults go on as if nobody had looked. */
+static void outside_detach(pid_t tid, int status)
+{
+	uintptr_t signo = status >> 16 ? 0 : WSTOPSIG(status);
+
+	ptrace(PTRACE_DETACH, tid, NULL, (void *)signo);
+}
+
 static void outside_ptrace(unsigned int user, unsigned int *seed)
 {
 	/* Not the first thread: its parent waits for that. */
 	pid_t tid = S->user[user].tid[rand_r(seed) % THREADS];
 	struct look l = look_begin(user, some_page(user, seed), seed);
 	double until = now() + 2 * slow();
-	int status = 0, n, signo;
+	int status = 0, n;
 	uint64_t word;
 	long peek;
 
@@ -2134,8 +2157,7 @@ static void outside_ptrace(unsigned int user, unsigned int *seed)
 		if (!errno && sizeof(long) == 8)
 			look_end(&l, peek, "PTRACE_PEEKDATA");
 	}
-	signo = status >> 16 ? 0 : WSTOPSIG(status);
-	ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)signo);
+	outside_detach(tid, status);
 }
 
 static void outside_move(pid_t pid, unsigned int *seed)
@@ -2193,11 +2215,13 @@ static int run_outsider(void)
 	my_user = OUTSIDER;
 	while (!stopped()) {
 		unsigned int user = rand_r(&seed) % USERS;
-		pid_t pid = S->user[user].pid;
+		pid_t pid = S->user[user].pid, tid;
+		int status;
 
 		/* Threads that died as ours have to be buried by us. */
-		while (waitpid(-1, NULL, __WALL | WNOHANG) > 0)
-			;
+		while ((tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0)
+			if (WIFSTOPPED(status))
+				outside_detach(tid, status);
 		if (pid <= 0 || !S->user[user].ready)
 			continue;
 		switch (rand_r(&seed) % 16) {
@@ -2327,36 +2351,27 @@ static void group_remove(void)
 		umount(kept->root);
 }
 
-static int run_setter(void)
+/* What takes long is not to keep the other settings waiting. */
+static void *pressure(void *arg)
 {
-	unsigned int seed = S->seed ^ 0x777777;
+	unsigned int seed = S->seed ^ 0x333333;
 
+	(void)arg;
 	my_user = SETTER;
 	while (!stopped()) {
-		unsigned int i = rand_r(&seed) % ARRAY_SIZE(settings), n = 0;
-
-		switch (rand_r(&seed) % 10) {
-		case 0 ... 4:
-			if (!kept->was[i][0])
-				break;
-			while (n < 6 && settings[i].values[n])
-				n++;
-			count(strstr(settings[i].path, "ksm") ? K_KSM : K_SETTING);
-			write_file(settings[i].path, settings[i].values[rand_r(&seed) % n]);
-			break;
-		case 5:
+		switch (rand_r(&seed) % 8) {
+		case 0:
 			count(K_MIGRATE);
 			write_file("/proc/sys/vm/compact_memory", "1");
 			break;
-		case 6:
+		case 1:
 			count(K_PRESSURE);
 			/* Without a line in the kernel's log for each. */
 			write_file("/proc/sys/vm/drop_caches", rand_r(&seed) & 1 ? "6" : "7");
 			break;
-		case 7:
-		case 8:
+		case 2 ... 5:
 			count(K_PRESSURE);
-			group_write("memory.reclaim", rand_r(&seed) & 1 ? "1M" : "8M");
+			group_write("memory.reclaim", rand_r(&seed) & 1 ? "256K" : "2M");
 			break;
 		default:
 			count(K_PRESSURE);
@@ -2367,6 +2382,28 @@ static int run_setter(void)
 		usleep(rand_r(&seed) % 20000);
 	}
 	group_write("memory.max", "max");
+	return NULL;
+}
+
+static int run_setter(void)
+{
+	unsigned int seed = S->seed ^ 0x777777, i, n;
+	pthread_t thread;
+
+	my_user = SETTER;
+	if (pthread_create(&thread, NULL, pressure, NULL))
+		return 1;
+	while (!stopped()) {
+		i = rand_r(&seed) % ARRAY_SIZE(settings);
+		for (n = 0; n < 6 && settings[i].values[n]; n++)
+			;
+		if (kept->was[i][0]) {
+			count(strstr(settings[i].path, "ksm") ? K_KSM : K_SETTING);
+			write_file(settings[i].path, settings[i].values[rand_r(&seed) % n]);
+		}
+		usleep(rand_r(&seed) % 20000);
+	}
+	pthread_join(thread, NULL);
 	return 0;
 }
 
@@ -2396,7 +2433,8 @@ static const char *user_name(unsigned int by, char buf[32])
 	if (by < USERS)
 		snprintf(buf, 32, "process %u", by);
 	else
-		snprintf(buf, 32, "%s", by == OUTSIDER ? "the outsider" : "the test");
+		snprintf(buf, 32, "%s", by == OUTSIDER ? "the outsider" :
+			 by == SETTER ? "the setter" : "the test");
 	return buf;
 }
 
@@ -2449,20 +2487,23 @@ static bool all_done(const pid_t *pids)
 	return true;
 }
 
-/* Buries who has ended; false if somebody ended as nobody should. */
+/* Buries who has ended, and starts users anew. */
 static void bury(pid_t *pids, bool restart)
 {
 	unsigned int u;
+	char buf[32];
 	int status;
 
 	for (u = 0; u < SETTER + 1; u++) {
 		if (pids[u] <= 0 || waitpid(pids[u], &status, WNOHANG) != pids[u])
 			continue;
 		pids[u] = 0;
-		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-			S->oom += !S->user[u % USERS].order;
+		if (u >= USERS && (status || !stopped()))
+			wrong(0, ALL, "%s ended with %#x", user_name(u, buf), status);
+		else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+			S->oom += !S->user[u].order;
 		else if (status)
-			wrong(u % USERS, ALL, "process %u ended with %#x", u, status);
+			wrong(u, ALL, "%s ended with %#x", user_name(u, buf), status);
 		if (u < USERS && restart && !stopped()) {
 			S->restarts++;
 			pids[u] = spawn(u);
