@@ -89,7 +89,6 @@ static const char *const thread_names[THREADS] = {
 
 #define S_(x) STATUS_##x
 #define SHORT_OF	S_(INSUFFICIENT_RESOURCES)
-#define ALLOCATES	SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT)
 
 /* What is done, and what a request may answer besides SUCCESS. */
 enum kind {
@@ -105,8 +104,10 @@ static const struct {
 	const char *name;
 	NTSTATUS may[8];
 } kinds[KINDS] = {
-	[K_RESERVE] = { "reserve", { ALLOCATES, S_(CONFLICTING_ADDRESSES) } },
-	[K_COMMIT] = { "commit", { ALLOCATES, S_(CONFLICTING_ADDRESSES), S_(ALREADY_COMMITTED) } },
+	[K_RESERVE] = { "reserve", { SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT),
+				 S_(CONFLICTING_ADDRESSES) } },
+	[K_COMMIT] = { "commit", { SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT),
+				   S_(CONFLICTING_ADDRESSES), S_(ALREADY_COMMITTED) } },
 	[K_DECOMMIT] = { "decommit", { SHORT_OF, S_(MEMORY_NOT_ALLOCATED), S_(UNABLE_TO_FREE_VM),
 				       S_(FREE_VM_NOT_AT_BASE) } },
 	[K_RELEASE] = { "release", { SHORT_OF, S_(MEMORY_NOT_ALLOCATED), S_(UNABLE_TO_FREE_VM),
@@ -124,13 +125,14 @@ static const struct {
 	[K_OFFER] = { "offer", { SHORT_OF, S_(DEVICE_BUSY), S_(CONFLICTING_ADDRESSES),
 				 S_(NOT_COMMITTED), S_(INVALID_PAGE_PROTECTION) } },
 	[K_WATCH] = { "watch", { SHORT_OF, S_(INVALID_PARAMETER) } },
-	[K_LARGE] = { "large", { ALLOCATES, S_(CONFLICTING_ADDRESSES) } },
-	[K_PLACEHOLDER] = { "placeholder", { ALLOCATES, S_(CONFLICTING_ADDRESSES),
-					     S_(INVALID_PARAMETER) } },
+	[K_LARGE] = { "large", { SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT),
+				 S_(CONFLICTING_ADDRESSES) } },
+	[K_PLACEHOLDER] = { "placeholder", { SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT),
+					     S_(CONFLICTING_ADDRESSES), S_(INVALID_PARAMETER) } },
 	[K_COPY] = { "copy", { SHORT_OF, S_(PARTIAL_COPY) } },
 	[K_BATCH] = { "batch", { SHORT_OF } },
 	[K_LIMIT] = { "limit", { SHORT_OF, S_(COMMITMENT_LIMIT), S_(ACCESS_DENIED) } },
-	[K_STACK] = { "stack", { ALLOCATES } },
+	[K_STACK] = { "stack", { SHORT_OF, S_(NO_MEMORY), S_(COMMITMENT_LIMIT) } },
 	[K_PREFETCH] = { "prefetch", { SHORT_OF } },
 	[K_HANDLE] = { "handle", { SHORT_OF, S_(INVALID_CID), S_(ACCESS_DENIED), S_(NOT_FOUND) } },
 	[K_CONTRACT] = { "contract", { SHORT_OF } },
@@ -2094,6 +2096,7 @@ static void outside_proc(pid_t pid, unsigned int *seed)
 	static const char *const files[] = {
 		"maps", "smaps", "smaps_rollup", "numa_maps", "status", "stat", "statm", "oom_score",
 	};
+	static const char *const what[] = { "1", "2", "3", "4" };
 	static char buf[65536];
 	char path[64];
 	int fd;
@@ -2102,7 +2105,7 @@ static void outside_proc(pid_t pid, unsigned int *seed)
 	switch (rand_r(seed) % 4) {
 	case 0:
 		snprintf(path, sizeof(path), "/proc/%d/clear_refs", pid);
-		write_file(path, (const char *[]){ "1", "2", "3", "4" }[rand_r(seed) % 4]);
+		write_file(path, what[rand_r(seed) % ARRAY_SIZE(what)]);
 		break;
 	case 1:
 		snprintf(path, sizeof(path), "/proc/%d/pagemap", pid);
