@@ -17,13 +17,15 @@
  *
  * - A read that succeeds although the life word was the same even number before
  *   and after it has read a page that was not committed: nobody but the owner
- *   could have committed it, and would have changed the word first. A process
- *   that is replaced takes its mm along before the next one makes a word even.
+ *   could have committed it, and would have changed the word first.
  * - A word that is read is 0, or of this process, this page, and no life before
  *   the one that the life word told before the read: what an earlier life wrote
  *   was gone when the decommit returned, which was before the word changed. Nor is
- *   it of a later one than the word tells after the read. The incarnation is
- *   compared if it was the same before and after.
+ *   it of a later one than the word tells after the read.
+ * - After a kill or an exec the old mm lives on for who is in the middle of using
+ *   it, and a handle is to that, while the life words are the next incarnation's.
+ *   So of both rules only the process and the page hold, unless the incarnation
+ *   is the same after the read as it was before, or when the handle was opened.
  * - In the middle of each page others write too, by whatever way, and may do so
  *   late: such words name the process's number and the page only.
  * - The owner finds zero after a commit and then what it wrote, except after it
@@ -353,20 +355,21 @@ static void look_end(const struct look *l, uint64_t word, const char *how)
 	uint32_t inc = load32(&S->user[l->user].inc);
 	uint64_t mask = ~LIFE_BITS;
 	uint32_t of = word & LIFE_BITS;
+	bool same = inc == l->inc;
 
 	__atomic_fetch_add(&S->hits, 1, __ATOMIC_RELAXED);
-	if (life == l->life && !(life & 1))
+	if (same && life == l->life && !(life & 1))
 		wrong(l->user, l->page, "%s of a page that is not committed (life %u): it reads %#llx",
 		      how, life, (unsigned long long)word);
 	if (!word)
 		return;
-	if (inc != l->inc || l->offset == MIDDLE)
+	if (!same || l->offset == MIDDLE)
 		mask &= ~INC_BITS;
 	if ((word ^ word_of(l->user, l->inc, l->page, 0)) & mask)
 		wrong(l->user, l->page, "%s at %#x: it reads %#llx, want %#llx or 0", how, l->offset,
 		      (unsigned long long)word,
 		      (unsigned long long)word_of(l->user, l->inc, l->page, life));
-	else if (l->offset != MIDDLE && (of < l->life || of > life))
+	else if (same && l->offset != MIDDLE && (of < l->life || of > life))
 		wrong(l->user, l->page, "%s at %#x: it reads life %u, want %u to %u", how, l->offset,
 		      of, l->life, life);
 }
@@ -1736,18 +1739,18 @@ static void look_at_own(unsigned int *seed)
 		look_end(&l, word, "a read");
 }
 
-static void look_at_other(unsigned int user, HANDLE *h, unsigned int *seed)
+static void look_at_other(unsigned int user, HANDLE *h, uint32_t *inc, unsigned int *seed)
 {
 	struct look l = look_begin(user, some_page(user, seed), seed);
 	uint64_t word = middle_of(user, l.page);
-	uint32_t inc;
 	SIZE_T done;
 	NTSTATUS status;
 
 	if (!*h)
-		*h = open_user(user, &inc);
+		*h = open_user(user, inc);
 	if (!*h)
 		return;
+	l.inc = *inc;
 	count(K_COPY);
 	if (rand_r(seed) % 8 == 0)
 		status = NtWriteVirtualMemory(*h, address(l.page) + MIDDLE, &word, 8, &done);
@@ -1884,6 +1887,7 @@ static void *looker(void *arg)
 {
 	unsigned int seed = (uintptr_t)arg;
 	HANDLE h[USERS] = { NULL };
+	uint32_t inc[USERS];
 
 	for (unsigned int n = 1; !stopped(); n++) {
 		unsigned int u = rand_r(&seed) % USERS;
@@ -1892,7 +1896,7 @@ static void *looker(void *arg)
 		if (n % 4 == 0)
 			look_between(&seed);
 		if (n % 8 == 0 && u != my_user)
-			look_at_other(u, &h[u], &seed);
+			look_at_other(u, &h[u], &inc[u], &seed);
 		if (n % 16 == 0)
 			look_refused(&seed);
 		if (n % 32 == 0)
