@@ -791,6 +791,7 @@ static void own_live(struct own *o, unsigned int *seed)
 {
 	bool watched = o->page / PAGES == WATCH;
 	ULONG protection = PAGE_READWRITE;
+	unsigned int k;
 	uint64_t word;
 	int i;
 
@@ -814,14 +815,19 @@ static void own_live(struct own *o, unsigned int *seed)
 			own_check(o, false);
 			break;
 		case 1:
-			if (own_protect(o, PAGE_NOACCESS))
+			/* In between others fault it in, and are late at times. */
+			for (k = rand_r(seed) % 4; own_protect(o, PAGE_NOACCESS); k--) {
 				own_refused(o, false, "NOACCESS");
+				if (!k || !own_protect(o, PAGE_READWRITE))
+					break;
+				sched_yield();
+			}
 			break;
 		case 2:
 			if (!own_protect(o, PAGE_READWRITE | PAGE_GUARD))
 				break;
 			/* Whoever comes first; each page by itself. */
-			for (unsigned int k = 0; k < o->nr; k++)
+			for (k = 0; k < o->nr; k++)
 				own_load(o, k, 0, &word);
 			own_check(o, false);
 			break;
@@ -1728,15 +1734,20 @@ static void look_between(unsigned int *seed)
 
 static void look_at_own(unsigned int *seed)
 {
-	struct look l = look_begin(my_user, some_page(my_user, seed), seed);
-	uint8_t *at = address(l.page);
+	unsigned int page = some_page(my_user, seed), n;
+	uint8_t *at = address(page);
 	uint64_t word;
 
-	count(K_TOUCH);
-	if (rand_r(seed) % 8 == 0)
-		probe_store(at + MIDDLE, middle_of(my_user, l.page));
-	else if (!probe_load(at + l.offset, &word))
-		look_end(&l, word, "a read");
+	/* Several times: as it comes and goes. */
+	for (n = 0; n < 8; n++) {
+		struct look l = look_begin(my_user, page, seed);
+
+		count(K_TOUCH);
+		if (rand_r(seed) % 8 == 0)
+			probe_store(at + MIDDLE, middle_of(my_user, page));
+		else if (!probe_load(at + l.offset, &word))
+			look_end(&l, word, "a read");
+	}
 }
 
 static void look_at_other(unsigned int user, HANDLE *h, uint32_t *inc, unsigned int *seed)
@@ -1893,17 +1904,17 @@ static void *looker(void *arg)
 		unsigned int u = rand_r(&seed) % USERS;
 
 		look_at_own(&seed);
-		if (n % 4 == 0)
+		if (n % 2 == 0)
 			look_between(&seed);
-		if (n % 8 == 0 && u != my_user)
+		if (n % 4 == 0 && u != my_user)
 			look_at_other(u, &h[u], &inc[u], &seed);
-		if (n % 16 == 0)
+		if (n % 8 == 0)
 			look_refused(&seed);
-		if (n % 32 == 0)
+		if (n % 8 == 4)
 			use_lent(&seed);
-		if (n % 128 == 0)
+		if (n % 32 == 0)
 			look_uffd(&seed);
-		if (n % 256 == 0)
+		if (n % 64 == 0)
 			look_fork(&seed);
 	}
 	for (int u = 0; u < USERS; u++)
