@@ -2266,8 +2266,10 @@ static int run_outsider(void)
 			outside_affinity(user, &seed);
 			break;
 		default:
-			usleep(rand_r(&seed) % 1000);
+			break;
 		}
+		/* Those inside are to have most of the time. */
+		usleep(rand_r(&seed) % 4000);
 	}
 	return 0;
 }
@@ -2283,11 +2285,11 @@ static const struct {
 	{ THP "enabled", { "always", "madvise", "never" } },
 	{ THP "shmem_enabled", { "force", "always", "advise", "within_size", "never", "deny" } },
 	{ THP "defrag", { "always", "defer", "madvise" } },
-	{ THP "khugepaged/scan_sleep_millisecs", { "10", "100" } },
+	{ THP "khugepaged/scan_sleep_millisecs", { "50", "500" } },
 	{ THP "hugepages-64kB/shmem_enabled", { "always", "inherit", "never" } },
 	{ THP "hugepages-2048kB/shmem_enabled", { "always", "inherit", "never" } },
 	{ "/sys/kernel/mm/ksm/run", { "1", "1", "2", "0" } },
-	{ "/sys/kernel/mm/ksm/sleep_millisecs", { "0", "20" } },
+	{ "/sys/kernel/mm/ksm/sleep_millisecs", { "20", "100" } },
 	{ "/proc/sys/vm/swappiness", { "60", "200", "1" } },
 };
 
@@ -2397,7 +2399,7 @@ static void *pressure(void *arg)
 			usleep(rand_r(&seed) % 20000);
 			group_write("memory.max", "max");
 		}
-		usleep(rand_r(&seed) % 20000);
+		usleep(rand_r(&seed) % 200000);
 	}
 	group_write("memory.max", "max");
 	return NULL;
@@ -2419,7 +2421,7 @@ static int run_setter(void)
 			count(strstr(settings[i].path, "ksm") ? K_KSM : K_SETTING);
 			write_file(settings[i].path, settings[i].values[rand_r(&seed) % n]);
 		}
-		usleep(rand_r(&seed) % 20000);
+		usleep(rand_r(&seed) % 50000);
 	}
 	pthread_join(thread, NULL);
 	return 0;
