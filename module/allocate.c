@@ -84,7 +84,7 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 		r->flags = NTVM_REGION_PLACEHOLDER;
 	/* Cannot overlap: a region has its address range mapped, or p is stale. */
 	if (!ntvm_regions_insert(&p->regions, r)) {
-		ntvm_layout_unmap(p, x->start, x->end);
+		ntvm_release_unmade(p, x);
 		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
 		goto err_uncharge;
 	}

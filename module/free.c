@@ -92,6 +92,35 @@ err:
 	return err;
 }
 
+/**
+ * ntvm_release_unmade - take back what was mapped for an extent that came to nothing
+ * @p: the process, its lock held exclusively
+ * @x: the extent; none of its regions is in the tree
+ *
+ * Somebody may have guessed the address and written there meanwhile.
+ *
+ * The unmapping can fail: it needs memory, and a caller that is being killed does
+ * not get the mmap lock. The VMA is left then until somebody else unmaps it, or
+ * the process ends, and has the extent. Nothing is charged for it, so nothing may
+ * be accessible in it.
+ *
+ * Context: process context, may sleep; current->mm is the process's mm.
+ */
+void ntvm_release_unmade(struct ntvm_process *p, struct ntvm_extent *x)
+{
+	struct ntvm_span span;
+
+	if (ntvm_layout_unmap(p, x->start, x->end)) {
+		ntvm_span_init(&span, x, x->start, x->end);
+		/* A change of all pages needs no node. */
+		if (!WARN_ON_ONCE(ntvm_span_prepare(&span)))
+			ntvm_span_set(&span, 0, 0);
+		ntvm_span_drop(&span);
+	}
+	ntvm_lock_forget(x, 0, ULONG_MAX);
+	ntvm_shadow_punch(x, x->start, x->end);
+}
+
 /* The checks against the region, in NT's order. */
 static u32 ntvm_free_check(struct ntvm_op *op, const struct ntvm_region *r)
 {

@@ -117,9 +117,7 @@ static u32 ntvm_large_map(struct ntvm_op *op, struct ntvm_extent *x, u8 state)
 	err = -EEXIST;
 
 err_unmap:
-	ntvm_layout_unmap(p, x->start, x->end);
-	ntvm_lock_forget(x, 0, ULONG_MAX);
-	ntvm_shadow_punch(x, x->start, x->end);
+	ntvm_release_unmade(p, x);
 out:
 	if (err == -EINTR)
 		op->err = -EINTR;

@@ -235,8 +235,9 @@ static struct vm_area_struct *ntvm_layout_vma(struct mm_struct *mm,
 }
 
 /*
- * A MAP_FIXED call that fails may have unmapped what it was to replace (6.1).
- * Put back what the page states ask for; they still are what they were.
+ * A MAP_FIXED call that fails may have unmapped what it was to replace: the kernel
+ * does not map anew what has been told that it is closed. Put back what the page
+ * states ask for; they still are what they were.
  */
 static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
 			       unsigned long start, unsigned long end)

@@ -658,6 +658,7 @@ u32 ntvm_query_basic(struct ntvm_process *p, unsigned long addr,
 u32 ntvm_foreign_type(struct ntvm_process *p, unsigned long addr);
 int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		       unsigned long start, unsigned long end, bool unmap);
+void ntvm_release_unmade(struct ntvm_process *p, struct ntvm_extent *x);
 
 /* watch.c */
 int ntvm_watch_prepare(struct ntvm_extent *x, unsigned long page);
