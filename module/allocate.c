@@ -82,10 +82,11 @@ static u32 ntvm_reserve_locked(struct ntvm_op *op, u8 state)
 	r->protect = op->protect;
 	if (op->type & NTVM_ALLOC_RESERVE_PLACEHOLDER)
 		r->flags = NTVM_REGION_PLACEHOLDER;
-	/* Cannot overlap: a region has its address range mapped, or p is stale. */
-	if (!ntvm_regions_insert(&p->regions, r)) {
+	/* It can only meet a region that somebody has unmapped just now. */
+	if (unlikely(!ntvm_regions_insert(&p->regions, r)) &&
+	    !(ntvm_process_claim(p, r->start, r->end) && ntvm_regions_insert(&p->regions, r))) {
 		ntvm_release_unmade(p, x);
-		status = NTVM_STATUS_CONFLICTING_ADDRESSES;
+		status = NTVM_STATUS_NO_MEMORY;
 		goto err_uncharge;
 	}
 	range->start = r->start;

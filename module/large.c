@@ -100,7 +100,8 @@ static u32 ntvm_large_map(struct ntvm_op *op, struct ntvm_extent *x, u8 state)
 				  NTVM_KIND_PLAIN);
 	if (IS_ERR_VALUE(err))
 		goto out;
-	err = ntvm_large_fill(x);
+	/* Before there are contents: retiring a region drops what is at its addresses. */
+	err = ntvm_process_claim(p, x->start, x->end) ? ntvm_large_fill(x) : -ENOMEM;
 	if (err)
 		goto err_unmap;
 	err = ntvm_large_settle(p, x, state);
@@ -114,7 +115,7 @@ static u32 ntvm_large_map(struct ntvm_op *op, struct ntvm_extent *x, u8 state)
 		op->range.end = r->end;
 		return NTVM_STATUS_SUCCESS;
 	}
-	err = -EEXIST;
+	err = -EEXIST;		/* never: what is mapped is nobody else's */
 
 err_unmap:
 	ntvm_release_unmade(p, x);

@@ -308,6 +308,7 @@ struct ntvm_process *ntvm_process_open(void);
 struct ntvm_process *ntvm_process_get(struct ntvm_process *p);
 void ntvm_process_put(struct ntvm_process *p);
 void ntvm_process_poke(struct ntvm_process *p);
+bool ntvm_process_claim(struct ntvm_process *p, unsigned long start, unsigned long end);
 const struct cred *ntvm_process_cred(struct ntvm_process *p);
 bool ntvm_process_traced(struct ntvm_process *p);
 struct ntvm_process *ntvm_process_pick(unsigned int level, unsigned int scan);

@@ -372,6 +372,29 @@ static void ntvm_process_sync(struct ntvm_process *p)
 	}
 }
 
+/**
+ * ntvm_process_claim - see that no region is where something has just been mapped
+ * @p: the process, its lock held exclusively
+ * @start: first byte of what was mapped
+ * @end: first byte behind it
+ *
+ * A region has its address range mapped, except if somebody has unmapped it since
+ * the lock was taken. It is retired then.
+ *
+ * Context: process context, may sleep; the mm is kept alive.
+ * Return: false if a region is there still, since there was no memory for that.
+ */
+bool ntvm_process_claim(struct ntvm_process *p, unsigned long start, unsigned long end)
+{
+	struct ntvm_region *r = ntvm_regions_from(&p->regions, start);
+
+	if (!r || r->start >= end)
+		return true;
+	ntvm_process_sync(p);
+	r = ntvm_regions_from(&p->regions, start);
+	return !r || r->start >= end;
+}
+
 static void ntvm_process_sync_work(struct work_struct *work)
 {
 	struct ntvm_process *p = container_of(work, struct ntvm_process, sync_work);

@@ -255,6 +255,48 @@ TEST(munmap_and_reserve_again_at_once)
 	EXPECT_EQ(0, info_of(ME).CommittedBytes);
 }
 
+/* Takes a region the kernel's way as soon as it has it, until it is told to stop. */
+static void *reserve_and_munmap(void *arg)
+{
+	volatile bool *stop = arg;
+	NTSTATUS status = STATUS_SUCCESS;
+	struct res r;
+
+	while (!*stop && !status) {
+		r = do_alloc(ME, 0, 0, G, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+		status = r.status;
+		if (!status)
+			munmap((void *)r.base, G);
+	}
+	return (void *)(uintptr_t)(uint32_t)status;
+}
+
+/* A hole that was a region a moment ago is chosen while the region is still known. */
+TEST(munmap_while_another_thread_reserves_anywhere)
+{
+	volatile bool stop = false;
+	int i, rounds = 2000 / slow();
+	pthread_t thread;
+	struct res r;
+	void *status;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, reserve_and_munmap, (void *)&stop));
+	for (i = 0; i < rounds; i++) {
+		r = do_alloc(ME, 0, 0, G, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+		EXPECT_STATUS(STATUS_SUCCESS, r.status);
+		if (r.status)
+			break;
+		EXPECT_EQ(0, *(volatile uint8_t *)r.base);
+		*(volatile uint8_t *)r.base = 0x5a;
+		EXPECT_STATUS(STATUS_SUCCESS, release((void *)r.base));
+	}
+	stop = true;
+	ASSERT_EQ(0, pthread_join(thread, &status));
+	EXPECT_STATUS(STATUS_SUCCESS, (NTSTATUS)(uintptr_t)status);
+	EXPECT_TRUE(wait_until(2, info_of(ME).Regions == 0));
+	EXPECT_EQ(0, info_of(ME).CommittedBytes);
+}
+
 TEST(a_mapping_over_the_whole_retires_the_region)
 {
 	int64_t charge = meminfo("Committed_AS");
