@@ -14,6 +14,9 @@
  * lie on pages that are absent when the operation begins, in a second walk: the
  * page faults of the module's accesses then need pages, and these can fail.
  *
+ * Memory that has run out is not there a moment later either: in a third walk all
+ * allocations that follow the n-th fail too, those of the clearing up among them.
+ *
  * Work that runs in the module's workers is walked by arming all unbound workers of
  * the kernel. Only a kernel with fault injection runs this: tools/debug.config.
  */
@@ -26,7 +29,7 @@
 #include <kselftest_harness.h>
 
 #define WIN		FIXED			/* where all fixed regions are */
-#define WIN_END		(WIN + 64 * MIB)
+#define WIN_END		(WIN + 160 * MIB)
 #define R0		WIN
 #define RS		(8 * MIB)
 #define ERRNO(e)	(0xe0000000u | (e))	/* no NT status */
@@ -38,7 +41,8 @@
 enum { SLAB, PAGE, COPY, KINDS };
 static const char *const kind_dir[KINDS] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 static const char *const kind_name[KINDS] = { "slab", "page", "copy" };
-static int nth_fd = -1;
+static int nth_fd = -1;		/* the n-th fails */
+static int all_fd = -1;		/* and then all do */
 
 static bool knob(const char *dir, const char *name, const char *value)
 {
@@ -46,6 +50,44 @@ static bool knob(const char *dir, const char *name, const char *value)
 
 	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", dir, name);
 	return !write_file(path, value);
+}
+
+/* How an operation is walked. */
+enum walk { WARM, COLD, ALL, WALKS };
+static const char *const walk_name[WALKS] = { "", ", cold", ", and all that follow" };
+
+/*
+ * What was injected into the operations of one test case, which is a process of its
+ * own: for the table in docs/testing.md.
+ */
+static struct tally {
+	unsigned int ops;
+	unsigned int nr[KINDS];
+	unsigned int walk[WALKS];
+	unsigned int refused;
+	unsigned int done;
+	unsigned int torn;	/* counted in one of the two as well */
+} tally, *total;	/* @total is shared, and of all test cases */
+
+static void tally_add(struct tally *to, const struct tally *t)
+{
+	int i;
+
+	to->ops += t->ops;
+	for (i = 0; i < KINDS; i++)
+		to->nr[i] += t->nr[i];
+	for (i = 0; i < WALKS; i++)
+		to->walk[i] += t->walk[i];
+	to->refused += t->refused;
+	to->done += t->done;
+	to->torn += t->torn;
+}
+
+static void tally_row(const char *name, const struct tally *t)
+{
+	printf("# | %s | %u | %u | %u | %u | %u | %u | %u | %u |\n", name, t->ops, t->nr[SLAB],
+	       t->nr[PAGE], t->nr[COPY], t->walk[ALL], t->refused, t->done, t->torn);
+	fflush(stdout);
 }
 
 /* NULL, or what this kernel lacks. */
@@ -69,23 +111,37 @@ static void __attribute__((constructor)) inject_check(void)
 {
 	const char *missing = inject_missing();
 
-	if (!missing)
+	if (!missing) {
+		total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		return;
+	}
 	printf("TAP version 13\n1..0 # SKIP %s\n", missing);
 	fflush(stdout);
 	_exit(4);
 }
 
-/* All of what may be made to fail; quietly. Probabilities stay 0: only fail-nth counts. */
+/* Test cases end by _exit(), so this is the program's end. */
+static void __attribute__((destructor)) inject_end(void)
+{
+	if (total && total != MAP_FAILED && total->ops)
+		tally_row("all", total);
+}
+
+/*
+ * All of what may be made to fail; quietly. Probabilities speak of tasks that are
+ * marked, by make-it-fail, and of allocations alone: who disarms has to copy.
+ */
 static bool knobs_setup(void)
 {
 	bool ok = true;
 	int i;
 
 	for (i = 0; i < KINDS; i++) {
-		ok &= knob(kind_dir[i], "probability", "0");
+		ok &= knob(kind_dir[i], "task-filter", "Y");
+		ok &= knob(kind_dir[i], "probability", i == COPY ? "0" : "100");
+		ok &= knob(kind_dir[i], "interval", "1");
 		ok &= knob(kind_dir[i], "verbose", "0");
-		ok &= knob(kind_dir[i], "task-filter", "N");
 		ok &= knob(kind_dir[i], "times", "1000000000");
 	}
 	ok &= knob("failslab", "ignore-gfp-wait", "N");
@@ -94,7 +150,8 @@ static bool knobs_setup(void)
 	ok &= knob("fail_page_alloc", "ignore-gfp-highmem", "N");
 	ok &= knob("fail_page_alloc", "min-order", "0");
 	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	return ok && nth_fd >= 0;
+	all_fd = open("/proc/thread-self/make-it-fail", O_RDWR | O_CLOEXEC);
+	return ok && nth_fd >= 0 && all_fd >= 0;
 }
 
 static long fd_number(int fd)
@@ -183,19 +240,23 @@ static enum outcome workers_outcome(unsigned int n)
 	return out;
 }
 
-static void self_arm(unsigned int n)
+static void self_arm(unsigned int n, bool all)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%u", n);
 
+	if (all)
+		pwrite(all_fd, "1", 1, 0);
 	pwrite(nth_fd, text, len, 0);
 }
 
 /* Telling and disarming copy from and to the user, and may be what fails. */
-static enum outcome self_outcome(void)
+static enum outcome self_outcome(bool all)
 {
 	enum outcome out = fd_number(nth_fd) ? FEWER : HIT;
 
+	while (all && pwrite(all_fd, "0", 1, 0) != 1)
+		;
 	while (pwrite(nth_fd, "0", 1, 0) != 1)
 		;
 	return out;
@@ -379,7 +440,7 @@ static void window_clear(void)
 
 /* --- requests on pages that may be absent ---------------------------------- */
 
-enum { P_REQ, P_BASE, P_LEN, P_OLD, P_BUF, ARENA = P_BUF + 4 };
+enum { P_REQ, P_BASE, P_LEN, P_OLD, P_BUF, BUF = 18, ARENA = P_BUF + BUF };
 static uint8_t *arena;
 static int arena_fd;
 
@@ -431,10 +492,16 @@ static void arena_settle(bool cold)
  * @state: NTVM_STATE_* that pages of the range have then
  * @undo: takes back what releasing the window does not
  * @same: of what is not in struct state: it is as before
- * @partly: a failed copy may leave it half done
+ * @partly: it stops where its entries or the answer cannot be copied; is what it
+ *	    did till then right?
  * @fail: statuses for a lack of memory
  * @ok: another status of success
  * @workers: the failure is in a worker
+ * @tears: it maps over what there is, which the kernel does not undo if it fails, and
+ *	   cannot be put back while there is no memory
+ * @leaves: it cannot take back a mapping without memory
+ * @returns: @run comes back without memory; other accesses are repeated until
+ *	     there is some
  */
 struct op {
 	const char *name;
@@ -452,8 +519,11 @@ struct op {
 	bool (*same)(void);
 	uint32_t fail[3];
 	uint32_t ok;
-	bool partly;
+	bool (*partly)(const struct op *op);
 	bool workers;
+	bool tears;
+	bool leaves;
+	bool returns;
 };
 
 #define NOMEM	NTVM_STATUS_NO_MEMORY
@@ -558,28 +628,63 @@ static bool is_one_of(uint32_t status, const uint32_t *list, int nr)
 	return false;
 }
 
-static bool op_status_allowed(const struct op *op, uint32_t status, int kind, bool cold)
+static bool op_status_allowed(const struct op *op, uint32_t status, int kind, enum walk walk)
 {
-	if (kind != COPY && is_one_of(status, op->fail, 3))
+	if ((kind != COPY || walk == ALL) && is_one_of(status, op->fail, 3))
 		return true;
 	/* The caller's memory could not be copied, or a page of it not be had. */
-	return (kind == COPY || cold) && !op->workers &&
+	return (kind == COPY || walk == COLD) && !op->workers &&
 	       (status == NTVM_STATUS_ACCESS_VIOLATION || status == ERRNO(EFAULT) ||
 		(op->nr == NTVM_IOC_COPY && status == NTVM_STATUS_PARTIAL_COPY));
 }
 
-/* What was injected into the operations of one program, for the table. */
-struct tally {
-	unsigned int nr[KINDS];
-	unsigned int failed;
-	unsigned int tolerated;
-	unsigned int cold;
-};
+/*
+ * A mapping that could not be taken back: nothing is in it, and munmap() is for
+ * everybody. True if there is none, or if that holds.
+ */
+static bool leftover_harmless(uint64_t base, uint64_t len)
+{
+	if (!vmas_in(base, base + len))
+		return true;
+	return probe_read((void *)base).signo == SIGSEGV &&
+	       probe_write((void *)(base + len - P), 1).signo == SIGSEGV &&
+	       !munmap((void *)base, len);
+}
+
+/*
+ * What could not be mapped again is free, and all accounts know; the rest is there
+ * with its contents.
+ */
+static bool torn_rightly(void)
+{
+	struct ntvm_info info = { .handle = target };
+	uint64_t at, end, reserved = 0, committed = 0, word;
+	int i;
+
+	for (at = WIN; at < WIN_END; at = end) {
+		struct ntvm_basic_info run = look(at);
+
+		end = run.base + run.region_size;
+		if (run.state == NTVM_STATE_FREE)
+			continue;
+		reserved += run.region_size;
+		if (run.state == NTVM_STATE_COMMIT)
+			committed += run.region_size;
+	}
+	for (i = 0; i < nr_filled; i++)
+		if (look(filled[i]).state == NTVM_STATE_COMMIT &&
+		    (pread(mem, &word, sizeof(word), filled[i]) != sizeof(word) ||
+		     word != (filled[i] ^ 0x5ca1ab1e5ca1ab1eull)))
+			return false;
+	must("info", CALL(NTVM_IOC_GET_INFO, &info));
+	return info.out_reserved == reserved && info.out_committed == committed;
+}
 
 /* One operation with the n-th failure. False: there was none, or all is over. */
 static bool inject_one(struct __test_metadata *_metadata, const struct op *op, unsigned int n,
-		       bool cold, struct tally *t)
+		       enum walk walk, struct tally *t)
 {
+	bool cold = walk == COLD;
 	static struct state before;	/* the same each time */
 	struct state after = {};
 	const char *remains;
@@ -587,13 +692,13 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 	uint32_t status;
 	uint64_t vars[3];
 	int kind, tries;
-	bool success;
+	bool success, torn = false;
 
 	for (tries = 0;; tries++) {
 		op->prepare();
 		request_make(op);
 		memcpy(vars, (uint64_t[]){ VAR(P_BASE), VAR(P_LEN), VAR(P_OLD) }, sizeof(vars));
-		if (n == 1 && !cold) {
+		if (n == 1 && walk == WARM) {
 			memset(&before, 0, sizeof(before));
 			if (dev >= 0)
 				before = state_of();
@@ -611,9 +716,9 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 			out = workers_outcome(n);
 			workers_arm(0);
 		} else {
-			self_arm(n);
+			self_arm(n, walk == ALL);
 			status = op_run(op);
-			out = self_outcome();
+			out = self_outcome(walk == ALL);
 		}
 		/* The work may have been given to a worker that did not exist before. */
 		if (out != NOBODY || tries == 2)
@@ -628,15 +733,16 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 	if (out == HIT) {
 		EXPECT_GE(kind, 0)
 			return false;
-		t->nr[kind]++;
-		t->cold += cold;
+		if (walk != ALL)
+			t->nr[kind]++;
+		t->walk[walk]++;
 		if (success)
-			t->tolerated++;
+			t->done++;
 		else
-			t->failed++;
-		EXPECT_TRUE(success || op_status_allowed(op, status, kind, cold)) {
+			t->refused++;
+		EXPECT_TRUE(success || op_status_allowed(op, status, kind, walk)) {
 			TH_LOG("%s, failure %u (%s%s): %s", op->name, n, kind_name[kind],
-			       cold ? ", cold" : "", status_name((NTSTATUS)status));
+			       walk_name[walk], status_name((NTSTATUS)status));
 			return false;
 		}
 	} else {
@@ -647,19 +753,31 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 		}
 		kind = KINDS - 1;
 	}
-	if (!success) {
+	if (op->tears && walk == ALL && out == HIT) {
+		after = state_of();
+		torn = success ? !op_done(op) : !state_same(&before, &after);
+		EXPECT_TRUE(!torn || torn_rightly())
+			TH_LOG("%s, failure %u: torn, and %llx bytes reserved, %llx committed",
+			       op->name, n, (long long)after.reserved,
+			       (long long)after.committed);
+		t->torn += torn;
+	}
+	if (!success && !torn) {
+		if (op->leaves && walk == ALL)
+			EXPECT_TRUE(leftover_harmless(op->base, op->len))
+				TH_LOG("%s, failure %u: a mapping is left", op->name, n);
 		if (dev >= 0)
 			after = state_of();
-		EXPECT_TRUE((op->partly && kind == COPY) ||
+		EXPECT_TRUE(op->partly ? op->partly(op) :
 			    (state_same(&before, &after) && filled_right() &&
 			     (!op->same || op->same()))) {
-			TH_LOG("%s, failure %u (%s): %s, and something has changed",
-			       op->name, n, kind_name[kind], status_name((NTSTATUS)status));
-			TH_LOG("reserved %llx %llx committed %llx %llx regions %llu %llu",
-			       (long long)before.reserved, (long long)after.reserved,
+			TH_LOG("%s, failure %u (%s%s): %s, and something has changed: "
+			       "reserved %llx %llx committed %llx %llx regions %llu %llu "
+			       "locked %lld %lld disposable %lld %lld pages %d contents %d",
+			       op->name, n, kind_name[kind], walk_name[walk],
+			       status_name((NTSTATUS)status), (long long)before.reserved, (long long)after.reserved,
 			       (long long)before.committed, (long long)after.committed,
-			       (long long)before.regions, (long long)after.regions);
-			TH_LOG("locked %lld %lld disposable %lld %lld pages %d contents %d",
+			       (long long)before.regions, (long long)after.regions,
 			       (long long)before.locked, (long long)after.locked,
 			       (long long)before.disposable, (long long)after.disposable,
 			       before.hash == after.hash, filled_right());
@@ -674,12 +792,13 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 		if (!status && op->nr)
 			status = REQ(ntvm_header)->status;
 		EXPECT_TRUE(!status || status == op->ok)
-			TH_LOG("%s, repeated after failure %u (%s): %s", op->name, n,
-			       kind_name[kind], status_name((NTSTATUS)status));
+			TH_LOG("%s, repeated after failure %u (%s%s): %s", op->name, n,
+			       kind_name[kind], walk_name[walk], status_name((NTSTATUS)status));
 	}
-	EXPECT_TRUE(op_done(op) || (status && status != op->ok))
-		TH_LOG("%s, failure %u (%s): %s, and it is not done", op->name, n,
-		       out == HIT ? kind_name[kind] : "none", success ? "success" : "repeated");
+	EXPECT_TRUE(torn || op_done(op) || (status && status != op->ok))
+		TH_LOG("%s, failure %u (%s%s): %s, and it is not done", op->name, n,
+		       out == HIT ? kind_name[kind] : "none", walk_name[walk],
+		       success ? "success" : "repeated");
 	op_undo(op);
 	remains = dev >= 0 && !trouble ? state_remains() : NULL;
 	EXPECT_EQ(NULL, remains)
@@ -693,25 +812,28 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 
 static void inject_all(struct __test_metadata *_metadata, const struct op *op)
 {
-	struct tally t = {};
+	struct tally t = { .ops = 1 };
+	double begin = now();
+	enum walk walk;
 	unsigned int n;
-	bool cold;
-	int i;
 
-	for (i = 0; i < 2; i++) {
-		cold = i;
-		if (cold && (!op->nr || op->workers))
-			break;
+	for (walk = WARM; walk < WALKS; walk++) {
+		/* Only a request has an arena. A worker may need another, which needs memory. */
+		if ((walk == COLD && !op->nr) || (walk == ALL && !op->nr && !op->returns) ||
+		    (walk != WARM && op->workers))
+			continue;
 		for (n = 1; n < MOST; n++)
-			if (!inject_one(_metadata, op, n, cold, &t))
+			if (!inject_one(_metadata, op, n, walk, &t))
 				break;
 		ASSERT_LT(n, MOST);
 		if (trouble || _metadata->exit_code)
 			break;
 	}
-	printf("# injected %-40s slab %3u page %3u copy %3u (cold %3u): failed %3u tolerated %3u\n",
-	       op->name, t.nr[SLAB], t.nr[PAGE], t.nr[COPY], t.cold, t.failed, t.tolerated);
+	printf("# injected %-40s slab %3u page %3u copy %3u (cold %3u), all %3u: "
+	       "refused %3u done %3u torn %u, %.1f s\n", op->name, t.nr[SLAB], t.nr[PAGE],
+	       t.nr[COPY], t.walk[COLD], t.walk[ALL], t.refused, t.done, t.torn, now() - begin);
 	fflush(stdout);
+	tally_add(&tally, &t);
 }
 
 /* --- states to begin with -------------------------------------------------- */
@@ -882,7 +1004,7 @@ static void p_reset(void)
 	must("reset", do_allocate(OFFERED, 4 * MIB, NTVM_ALLOC_RESET, RW));
 }
 
-#define LOCKED	(64 * P)
+#define LOCKED	(8 * P)
 
 static void p_locked(void)
 {
@@ -947,6 +1069,7 @@ static void r_requirements(const struct op *op)
 	param->value = VAR_PTR(P_BUF + 1);
 	req->lowest = WIN;
 	req->highest = WIN_END - 1;
+	REQ(ntvm_allocate_ex)->old_ptr = VAR_PTR(P_OLD);
 	REQ(ntvm_allocate_ex)->parameters = VAR_PTR(P_BUF);
 	REQ(ntvm_allocate_ex)->count = 1;
 }
@@ -957,7 +1080,8 @@ static void r_query(const struct op *op)
 
 	*q = (struct ntvm_query){ .size = sizeof(*q), .handle = target, .address = op->base,
 				  .buffer = VAR_PTR(P_BUF), .length = op->len,
-				  .return_ptr = VAR_PTR(P_LEN), .info_class = op->type };
+				  .return_ptr = VAR_PTR(P_LEN), .info_class = op->type,
+				  .flags = op->prot };
 	VAR(P_LEN) = 0;
 	if (op->type == NTVM_QUERY_WORKING_SET_EX) {
 		struct ntvm_working_set_entry *e = at_page(P_BUF);
@@ -1013,6 +1137,37 @@ static void r_plain(const struct op *op)
 	}
 }
 
+/* Longer than it is today: the rest has to be empty, and is looked at by another routine. */
+static void r_longer(const struct op *op)
+{
+	r_plain(op);
+	REQ(ntvm_info)->size += 3 * sizeof(uint64_t);
+}
+
+static void r_narrow(const struct op *op)
+{
+	(void)op;
+	REQ(ntvm_allocate)->flags |= NTVM_F_NARROW;
+}
+
+static int job = -1;
+
+static void r_job(const struct op *op)
+{
+	struct ntvm_job *j = REQ(ntvm_job);
+
+	*j = (struct ntvm_job){ .size = sizeof(*j), .handle = NTVM_CURRENT_PROCESS,
+				.op = op->type, .job = job };
+	if (op->type == NTVM_JOB_SET)
+		j->process_limit = GIB;
+}
+
+/*
+ * The first and the last byte of the addresses' array are touched before anything
+ * is done. Here the second address is on a page between.
+ */
+#define MIDDLE	(P / sizeof(uint64_t) + 2)
+
 static void r_watch(const struct op *op)
 {
 	struct ntvm_watch *w = REQ(ntvm_watch);
@@ -1022,13 +1177,15 @@ static void r_watch(const struct op *op)
 	if (op->type == NTVM_WATCH_RESET)
 		return;
 	w->watch_flags = op->prot;
-	w->addresses = VAR_PTR(P_BUF);
+	w->addresses = VAR_PTR(P_BUF + 1) - sizeof(uint64_t);
 	w->count_ptr = VAR_PTR(P_LEN);
 	w->granularity_ptr = VAR_PTR(P_OLD);
-	VAR(P_LEN) = 64;
+	VAR(P_LEN) = MIDDLE;
 }
 
-#define ENTRIES	48
+/* More than the module copies at a time. */
+#define ENTRIES	160
+#define MIXED	48
 
 static void r_vector(const struct op *op)
 {
@@ -1039,12 +1196,14 @@ static void r_vector(const struct op *op)
 	(void)op;
 	*v = (struct ntvm_vector){ .size = sizeof(*v), .handle = target,
 				   .entries = VAR_PTR(P_BUF), .count = ENTRIES };
-	/* Single pages, ranges and executable ones, in several leaves. */
+	/* Single pages, ranges and executable ones, in several leaves; then pages in these. */
 	for (i = 0; i < ENTRIES; i++)
 		e[i] = (struct ntvm_vector_entry){
-			.op = NTVM_VECTOR_COMMIT, .status = NTVM_STATUS_PENDING,
-			.base = R0 + i * 128 * KIB, .len = i % 3 ? P : 3 * P,
-			.protect = i % 16 == 15 ? RX : RW };
+			.op = NTVM_VECTOR_COMMIT, .status = NTVM_STATUS_NOT_FOUND,
+			.base = i < MIXED ? R0 + i * 128 * KIB :
+				R0 + (i - MIXED) * 64 * KIB + 32 * KIB,
+			.len = i < MIXED && !(i % 3) ? 3 * P : P,
+			.protect = i < MIXED && i % 16 == 15 ? RX : RW };
 }
 
 static void r_copy(const struct op *op)
@@ -1054,7 +1213,7 @@ static void r_copy(const struct op *op)
 	*c = (struct ntvm_copy){ .size = sizeof(*c), .handle = target, .op = op->type,
 				 .address = op->base, .len = op->len, .buffer = VAR_PTR(P_BUF),
 				 .done_ptr = VAR_PTR(P_LEN) };
-	memset(at_page(P_BUF), op->type == NTVM_COPY_WRITE ? 0x77 : 0, 4 * P);
+	memset(at_page(P_BUF), op->type == NTVM_COPY_WRITE ? 0x77 : 0, op->len);
 }
 
 static void *flush_map;
@@ -1164,7 +1323,7 @@ static bool s_no_stack(void)
 
 static bool d_got(const struct op *op)
 {
-	const uint64_t *addresses = at_page(P_BUF);
+	const uint64_t *addresses = at_page(P_BUF + 1) - sizeof(uint64_t);
 
 	return VAR(P_LEN) == WRITTEN && addresses[0] == R0 + 5 * P &&
 	       addresses[1] == R0 + 3 * MIB && addresses[2] == R0 + 3 * MIB + P &&
@@ -1187,23 +1346,47 @@ static bool d_latched(const struct op *op)
 	return d_contents(op) && written() == WRITTEN;
 }
 
-static bool d_vector(const struct op *op)
+/*
+ * The first @nr entries: done or, if there was no memory, refused; the others are as
+ * they were, and not begun.
+ */
+static bool vector_is(unsigned int nr)
 {
 	const struct ntvm_vector_entry *e = at_page(P_BUF);
-	int i, committed;
+	unsigned int i;
 
-	(void)op;
-	if (REQ(ntvm_vector)->out_done != ENTRIES)
-		return false;
 	for (i = 0; i < ENTRIES; i++) {
-		committed = all_are(R0 + i * 128 * KIB, i % 3 ? P : 3 * P, COMMITTED,
-				    i % 16 == 15 ? RX : RW);
-		if (!e[i].status ? !committed :
-		    !all_are(R0 + i * 128 * KIB, i % 3 ? P : 3 * P, RESERVED, 0) ||
-		    (e[i].status != NORES && e[i].status != NTVM_STATUS_COMMITMENT_LIMIT))
+		uint32_t status = i < nr ? e[i].status : NORES;
+
+		if (i >= nr && e[i].status != NTVM_STATUS_PENDING &&
+		    e[i].status != NTVM_STATUS_NOT_FOUND)
+			return false;
+		if (!status ? !all_are(e[i].base, e[i].len, COMMITTED, e[i].protect) :
+		    !all_are(e[i].base, e[i].len, RESERVED, 0) ||
+		    (status != NORES && status != NTVM_STATUS_COMMITMENT_LIMIT))
 			return false;
 	}
 	return true;
+}
+
+static bool d_vector(const struct op *op)
+{
+	(void)op;
+	return REQ(ntvm_vector)->out_done == ENTRIES && vector_is(ENTRIES);
+}
+
+/* If the answer could not be written, how much was done cannot be told either. */
+static bool vector_partly(const struct op *op)
+{
+	(void)op;
+	switch (REQ(ntvm_header)->status) {
+	case NTVM_STATUS_ACCESS_VIOLATION:
+		return vector_is(REQ(ntvm_vector)->out_done);
+	case NORES:
+		return vector_is(0);
+	default:
+		return true;
+	}
 }
 
 static bool d_copied(const struct op *op)
@@ -1259,6 +1442,26 @@ static uint32_t a_write(void)
 static uint32_t a_read(void)
 {
 	return probe_read((void *)(R0 + 7 * P)).signo;
+}
+
+/* The kernel's own access is not repeated. */
+static uint32_t a_syscall(void)
+{
+	return syscall(SYS_clock_gettime, CLOCK_MONOTONIC, (void *)(R0 + 7 * P)) ?
+	       ERRNO(errno) : 0;
+}
+
+static uint32_t a_procfs(void)
+{
+	uint64_t word = 0x42;
+
+	return pwrite(mem, &word, sizeof(word), R0 + 7 * P) == sizeof(word) ? 0 : ERRNO(errno);
+}
+
+static bool d_told_time(const struct op *op)
+{
+	(void)op;
+	return *(volatile int64_t *)(R0 + 7 * P + 8) || *(volatile int64_t *)(R0 + 7 * P);
 }
 
 static bool d_touched(const struct op *op)
@@ -1371,8 +1574,6 @@ static void u_close(void)
 	}
 	dev = -1;
 }
-
-static int job = -1;
 
 /* The object goes with its last reference, which a worker may have; the job's file is another. */
 static void p_unopened(void)
@@ -1519,10 +1720,12 @@ static const struct op allocates[] = {
 	  .fail = { NOMEM, LIMIT } },
 	{ "reserve and commit large pages", p_nothing,
 	  ALLOC(R | C | NTVM_ALLOC_LARGE_PAGES, R0, 4 * MIB, RW), .state = COMMITTED,
-	  .fail = { NOMEM, NORES, LIMIT } },
+	  .fail = { NOMEM, NORES, LIMIT }, .leaves = true },
 	{ "reserve and commit large pages, executable", p_nothing,
 	  ALLOC(R | C | NTVM_ALLOC_LARGE_PAGES, R0, 2 * MIB, RX), .state = COMMITTED,
-	  .fail = { NOMEM, NORES, LIMIT } },
+	  .fail = { NOMEM, NORES, LIMIT }, .leaves = true },
+	{ "reserve, 32-bit variables", p_nothing, ALLOC(R, R0, RS, RW), .request = r_narrow,
+	  .state = RESERVED, .fail = { NOMEM } },
 	{ "commit all", p_reserved, ALLOC(C, R0, RS, RW), .state = COMMITTED,
 	  .fail = { NORES, LIMIT } },
 	{ "commit a page", p_reserved, ALLOC(C, R0 + 5 * P, P, RW), .state = COMMITTED,
@@ -1532,11 +1735,11 @@ static const struct op allocates[] = {
 	{ "commit between committed pages", p_fragmented, ALLOC(C, R0, 2 * MIB, RW),
 	  .state = COMMITTED, .done = d_contents, .fail = { NORES, LIMIT } },
 	{ "commit executable pages", p_reserved, ALLOC(C, R0 + MIB, 64 * KIB, RX),
-	  .state = COMMITTED, .fail = { NORES, LIMIT } },
+	  .state = COMMITTED, .fail = { NORES, LIMIT }, .tears = true },
 	{ "commit executable pages over others", p_committed, ALLOC(C, R0 + MIB, 4 * MIB, RX),
-	  .state = COMMITTED, .done = d_contents, .fail = { NORES, LIMIT } },
+	  .state = COMMITTED, .done = d_contents, .fail = { NORES, LIMIT }, .tears = true },
 	{ "commit over executable pages", p_executable, ALLOC(C, EXEC + 64 * KIB, 64 * KIB, RW),
-	  .state = COMMITTED, .done = d_contents, .fail = { NORES, LIMIT } },
+	  .state = COMMITTED, .done = d_contents, .fail = { NORES, LIMIT }, .tears = true },
 	{ "commit under a limit", p_limited, ALLOC(C, R0 + 5 * P, 9 * P, RW), .state = COMMITTED,
 	  .undo = u_limit, .fail = { NORES, LIMIT } },
 	{ "reset", p_committed, ALLOC(NTVM_ALLOC_RESET, OFFERED, 4 * MIB, RW),
@@ -1553,11 +1756,11 @@ static const struct op frees[] = {
 	{ "decommit across leaves", p_committed, FREES(NTVM_FREE_DECOMMIT, R0 + MIB, 4 * MIB),
 	  .state = RESERVED, .fail = { NORES } },
 	{ "decommit executable pages", p_executable, FREES(NTVM_FREE_DECOMMIT, EXEC, MIB),
-	  .state = RESERVED, .fail = { NORES } },
+	  .state = RESERVED, .fail = { NORES }, .tears = true },
 	{ "release", p_committed, FREES(NTVM_FREE_RELEASE, R0, 0), .state = FREE,
 	  .fail = { NORES } },
 	{ "release executable pages", p_executable, FREES(NTVM_FREE_RELEASE, R0, 0),
-	  .state = FREE, .fail = { NORES } },
+	  .state = FREE, .fail = { NORES }, .tears = true },
 	{ "release the head", p_committed, FREES(NTVM_FREE_RELEASE, R0, MIB), .done = d_hole,
 	  .fail = { NORES } },
 	{ "release the middle", p_committed, FREES(NTVM_FREE_RELEASE, R0 + MIB, 3 * MIB),
@@ -1565,7 +1768,8 @@ static const struct op frees[] = {
 	{ "release the tail", p_committed, FREES(NTVM_FREE_RELEASE, R0 + 5 * MIB, 3 * MIB),
 	  .done = d_hole, .fail = { NORES } },
 	{ "release the middle of executable pages", p_executable,
-	  FREES(NTVM_FREE_RELEASE, EXEC - 64 * KIB, 128 * KIB), .done = d_hole, .fail = { NORES } },
+	  FREES(NTVM_FREE_RELEASE, EXEC - 64 * KIB, 128 * KIB), .done = d_hole,
+	  .fail = { NORES }, .tears = true },
 	{ "split a placeholder", p_placeholder,
 	  FREES(NTVM_FREE_RELEASE | NTVM_FREE_PRESERVE, R0 + MIB, MIB), .done = d_split,
 	  .fail = { NORES } },
@@ -1573,7 +1777,7 @@ static const struct op frees[] = {
 	  .done = d_joined, .fail = { NORES } },
 	{ "join placeholders of two extents", p_two,
 	  FREES(NTVM_FREE_RELEASE | NTVM_FREE_COALESCE, R0, 2 * RS), .done = d_joined,
-	  .fail = { NORES } },
+	  .fail = { NORES }, .tears = true },
 	{ "make a placeholder again", p_replaced,
 	  FREES(NTVM_FREE_RELEASE | NTVM_FREE_PRESERVE, R0 + MIB, MIB), .state = RESERVED,
 	  .fail = { NORES } },
@@ -1586,11 +1790,11 @@ static const struct op protects[] = {
 	{ "protect: guard", p_committed, PROT(RW | NTVM_PAGE_GUARD, R0 + MIB, 64 * KIB),
 	  .done = d_contents, .fail = { NORES } },
 	{ "protect: executable", p_committed, PROT(RX, R0 + MIB, 3 * MIB), .done = d_contents,
-	  .fail = { NORES } },
+	  .fail = { NORES }, .tears = true },
 	{ "protect: executable and writable", p_executable, PROT(RWX, EXEC + 64 * KIB, 64 * KIB),
-	  .done = d_contents, .fail = { NORES } },
+	  .done = d_contents, .fail = { NORES }, .tears = true },
 	{ "protect: not executable any more", p_executable, PROT(RO, EXEC, MIB),
-	  .done = d_contents, .fail = { NORES } },
+	  .done = d_contents, .fail = { NORES }, .tears = true },
 	{ "protect watched pages", p_watched, PROT(RO, R0 + P, 4 * MIB), .done = d_latched,
 	  .same = s_written, .fail = { NORES } },
 };
@@ -1603,10 +1807,10 @@ static const struct op extended[] = {
 	{ "replace a placeholder", p_split, EX(R | C | REPL, R0 + MIB, MIB, RW),
 	  .state = COMMITTED, .fail = { NORES, LIMIT } },
 	{ "replace a placeholder, executable", p_split, EX(R | C | REPL, R0 + MIB, MIB, RX),
-	  .state = COMMITTED, .fail = { NORES, LIMIT } },
+	  .state = COMMITTED, .fail = { NORES, LIMIT }, .tears = true },
 	{ "replace a placeholder, watched", p_split,
 	  EX(R | C | REPL | NTVM_ALLOC_WRITE_WATCH, R0 + MIB, MIB, RW), .state = COMMITTED,
-	  .fail = { NORES, LIMIT } },
+	  .fail = { NORES, LIMIT }, .tears = true },
 };
 
 #define QUERY(c, b, l)	.nr = NTVM_IOC_QUERY, .request = r_query, .type = c, .base = b, .len = l, \
@@ -1615,6 +1819,8 @@ static const struct op extended[] = {
 
 static const struct op queries[] = {
 	{ "query", p_committed, QUERY(NTVM_QUERY_BASIC, R0, sizeof(struct ntvm_basic_info)) },
+	{ "query, 32-bit answer", p_committed,
+	  QUERY(NTVM_QUERY_BASIC, R0, sizeof(struct ntvm_basic_info32)), .prot = NTVM_F_NARROW },
 	{ "query the region", p_committed,
 	  QUERY(NTVM_QUERY_REGION, R0, sizeof(struct ntvm_region_info)) },
 	{ "query the working set", p_committed, QUERY(NTVM_QUERY_WORKING_SET_EX, 0, 32),
@@ -1624,7 +1830,47 @@ static const struct op queries[] = {
 	{ "query the file's name", p_nothing, QUERY(NTVM_QUERY_MAPPED_FILENAME, 0, 2 * P),
 	  .fail = { NORES } },
 	{ "information", p_nothing, PLAIN(NTVM_IOC_GET_INFO) },
+	{ "information, by a longer request", p_nothing, .nr = NTVM_IOC_GET_INFO,
+	  .request = r_longer },
 };
+
+/* Pages in more parts of the region than the module has room for at first. */
+#define PARTS	60
+
+static void p_watched_widely(void)
+{
+	uint64_t word = 1;
+	int i;
+
+	must("watched", do_allocate(R0, PARTS * 2 * MIB, NTVM_ALLOC_RESERVE | NTVM_ALLOC_COMMIT |
+				    NTVM_ALLOC_WRITE_WATCH, RW));
+	for (i = 0; i < PARTS; i++)
+		if (pwrite(mem, &word, sizeof(word), R0 + i * 2 * MIB) != sizeof(word))
+			must("write", ERRNO(errno));
+}
+
+static void r_watch_widely(const struct op *op)
+{
+	r_watch(op);
+	REQ(ntvm_watch)->len = PARTS * 2 * MIB;
+}
+
+static bool d_got_widely(const struct op *op)
+{
+	const uint64_t *addresses = at_page(P_BUF + 1) - sizeof(uint64_t);
+	int i;
+
+	(void)op;
+	for (i = 0; i < PARTS; i++)
+		if (addresses[i] != R0 + i * 2 * MIB)
+			return false;
+	return VAR(P_LEN) == PARTS && !written();
+}
+
+static bool s_written_widely(void)
+{
+	return written() == 4;		/* of the region's first 8 MiB */
+}
 
 static const struct op watches[] = {
 	{ "get write watch", p_watched, .nr = NTVM_IOC_WATCH, .request = r_watch,
@@ -1632,6 +1878,9 @@ static const struct op watches[] = {
 	{ "get and reset write watch", p_watched, .nr = NTVM_IOC_WATCH, .request = r_watch,
 	  .type = NTVM_WATCH_GET, .prot = NTVM_WATCH_FLAG_RESET, .done = d_got,
 	  .same = s_written, .fail = { NORES } },
+	{ "get and reset write watch of a wide range", p_watched_widely, .nr = NTVM_IOC_WATCH,
+	  .request = r_watch_widely, .type = NTVM_WATCH_GET, .prot = NTVM_WATCH_FLAG_RESET,
+	  .done = d_got_widely, .same = s_written_widely, .fail = { NORES } },
 	{ "reset write watch", p_watched, .nr = NTVM_IOC_WATCH, .request = r_watch,
 	  .type = NTVM_WATCH_RESET, .done = d_none_written, .same = s_written, .fail = { NORES } },
 };
@@ -1651,13 +1900,13 @@ static const struct op contents[] = {
 	  .fail = { NOMEM, NORES }, .ok = NTVM_STATUS_GUARD_PAGE_VIOLATION },
 	{ "unlock", p_locked, LOCKS(NTVM_LOCK_UNLOCK), .done = d_locked },
 	{ "read memory", p_committed, .nr = NTVM_IOC_COPY, .request = r_copy,
-	  .type = NTVM_COPY_READ, .base = R0, .len = 4 * P, .done = d_copied,
+	  .type = NTVM_COPY_READ, .base = R0, .len = BUF * P, .done = d_copied,
 	  .fail = { NTVM_STATUS_PARTIAL_COPY } },
 	{ "write memory", p_untouched, .nr = NTVM_IOC_COPY, .request = r_copy,
-	  .type = NTVM_COPY_WRITE, .base = R0 + 3 * MIB, .len = 4 * P, .done = d_copied,
+	  .type = NTVM_COPY_WRITE, .base = R0 + 3 * MIB, .len = BUF * P, .done = d_copied,
 	  .fail = { NORES, NTVM_STATUS_PARTIAL_COPY } },
 	{ "vector", p_reserved, .nr = NTVM_IOC_VECTOR, .request = r_vector, .done = d_vector,
-	  .partly = true, .fail = { NORES } },
+	  .partly = vector_partly, .fail = { NORES }, .tears = true },
 };
 
 static const struct op own[] = {
@@ -1679,12 +1928,16 @@ static const struct op own[] = {
 
 static const struct op accesses[] = {
 	{ "first write to a page", p_untouched, .run = a_write, .done = d_touched },
+	{ "first write to a page by a system call", p_untouched, .run = a_syscall,
+	  .done = d_told_time, .fail = { ERRNO(EFAULT) }, .returns = true },
+	{ "first write to a page by /proc/PID/mem", p_untouched, .run = a_procfs,
+	  .done = d_touched, .fail = { ERRNO(EIO), ERRNO(ENOMEM) }, .returns = true },
 	{ "first read of a page", p_untouched, .run = a_read, .done = d_zero },
 	{ "first read of an executable page", p_untouched_exec, .run = a_read, .done = d_zero },
 	{ "first write to a watched page", p_watched_untouched, .run = a_write,
 	  .done = d_recorded },
 	{ "hit a guard page in a system call", p_hit, .run = a_hit, .done = d_hit,
-	  .type = NTVM_FAULT_GUARD },
+	  .type = NTVM_FAULT_GUARD, .returns = true },
 	{ "grow a stack", p_stack, .run = a_grow, .done = d_grown, .undo = u_stack },
 	{ "use up a stack in a system call", p_hit_end, .run = a_hit, .done = d_hit,
 	  .type = NTVM_FAULT_STACK, .undo = u_stack },
@@ -1723,6 +1976,8 @@ FIXTURE_SETUP(inject)
 
 FIXTURE_TEARDOWN(inject)
 {
+	tally_row(_metadata->name, &tally);
+	tally_add(total, &tally);
 	close(dev);
 	/* The workers return what an idle ledger has left. */
 	EXPECT_TRUE(wait_until(5, meminfo("Committed_AS") <= self->charged + 512 * (int64_t)KIB))
@@ -1759,15 +2014,21 @@ TEST_F_TIMEOUT(inject, extended, LONG)
 	WALK(extended);
 }
 
+/* Queries about what is no region are about this program. */
+static void query_at(struct op *op)
+{
+	if (op->nr == NTVM_IOC_QUERY && !op->base && op->type != NTVM_QUERY_WORKING_SET_EX)
+		op->base = (uintptr_t)&inject_all;
+}
+
 TEST_F_TIMEOUT(inject, queries, LONG)
 {
 	struct op op;
 	size_t i;
 
-	for (i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+	for (i = 0; i < sizeof(queries) / sizeof(queries[0]) && !trouble; i++) {
 		op = queries[i];
-		if (op.nr == NTVM_IOC_QUERY && !op.base && op.type != NTVM_QUERY_WORKING_SET_EX)
-			op.base = (uintptr_t)&inject_all;
+		query_at(&op);
 		inject_all(_metadata, &op);
 	}
 }
@@ -1796,12 +2057,12 @@ TEST_F_TIMEOUT(inject, first_steps, LONG)
 {
 	static const struct op ops[] = {
 		{ "open", p_unopened, .run = a_open, .done = d_opened, .undo = u_close,
-		  .fail = { ERRNO(ENOMEM), ERRNO(ENFILE) } },
+		  .fail = { ERRNO(ENOMEM), ERRNO(ENFILE) }, .returns = true },
 		{ "reserve for the first time", p_opened, ALLOC(R, R0, RS, RW), .state = RESERVED,
 		  .undo = u_close, .fail = { NOMEM } },
 		{ "large pages for the first time", p_opened,
 		  ALLOC(R | C | NTVM_ALLOC_LARGE_PAGES, R0, 2 * MIB, RW), .state = COMMITTED,
-		  .undo = u_close, .fail = { NOMEM, NORES, LIMIT } },
+		  .undo = u_close, .fail = { NOMEM, NORES, LIMIT }, .leaves = true },
 	};
 
 	WALK(ops);
@@ -1809,16 +2070,23 @@ TEST_F_TIMEOUT(inject, first_steps, LONG)
 
 TEST_F_TIMEOUT(inject, open_in_a_job, LONG)
 {
-	static const struct op op = {
-		"open in a job", p_unopened, .run = a_open, .done = d_opened_in_job,
-		.undo = u_close, .fail = { ERRNO(ENOMEM), ERRNO(ENFILE) } };
+	static const struct op ops[] = {
+		{ "query a job", p_nothing, .nr = NTVM_IOC_JOB, .request = r_job,
+		  .type = NTVM_JOB_GET },
+		{ "limit a job", p_nothing, .nr = NTVM_IOC_JOB, .request = r_job,
+		  .type = NTVM_JOB_SET },
+		{ "commit in a job", p_reserved, ALLOC(C, R0 + 5 * P, 9 * P, RW),
+		  .state = COMMITTED, .fail = { NORES, LIMIT } },
+		{ "open in a job", p_unopened, .run = a_open, .done = d_opened_in_job,
+		  .undo = u_close, .fail = { ERRNO(ENOMEM), ERRNO(ENFILE) }, .returns = true },
+	};
 	struct ntvm_job j = { .handle = NTVM_CURRENT_PROCESS, .op = NTVM_JOB_CREATE, .job = -1 };
 
 	ASSERT_EQ(0, CALL(NTVM_IOC_JOB, &j));
 	job = j.job;
 	j.op = NTVM_JOB_ASSIGN;
 	ASSERT_EQ(0, CALL(NTVM_IOC_JOB, &j));
-	inject_all(_metadata, &op);
+	WALK(ops);
 	close(job);
 }
 
@@ -1846,8 +2114,7 @@ static void walk_foreign(struct __test_metadata *_metadata, const struct op *ops
 	other_start();
 	for (i = 0; i < nr && !trouble; i++) {
 		op = ops[i];
-		if (op.base + op.len == 0 && op.nr == NTVM_IOC_QUERY)
-			continue;
+		query_at(&op);
 		op.workers = workers;
 		snprintf(name, sizeof(name), "%s: %s", workers ? "worker" : "foreign", op.name);
 		op.name = name;
@@ -1875,6 +2142,37 @@ TEST_F_TIMEOUT(inject, worker_protects, LONG)
 TEST_F_TIMEOUT(inject, worker_extended, LONG)
 {
 	WALK_FOREIGN(extended, true);
+}
+
+/* What the caller does of the work that a worker does. */
+TEST_F_TIMEOUT(inject, foreign_calls, LONG)
+{
+	static const struct op ops[] = {
+		{ "reserve and commit", p_nothing, ALLOC(R | C, R0, RS, RW), .state = COMMITTED,
+		  .fail = { NOMEM, LIMIT } },
+		{ "reserve and commit large pages", p_nothing,
+		  ALLOC(R | C | NTVM_ALLOC_LARGE_PAGES, R0, 2 * MIB, RW), .state = COMMITTED,
+		  .fail = { NOMEM, NORES, LIMIT } },
+		{ "commit a page", p_reserved, ALLOC(C, R0 + 5 * P, P, RW), .state = COMMITTED,
+		  .fail = { NORES, LIMIT } },
+		{ "release the middle", p_committed,
+		  FREES(NTVM_FREE_RELEASE, R0 + MIB, 3 * MIB), .done = d_hole, .fail = { NORES } },
+		{ "protect a page", p_committed, PROT(RO, R0 + 3 * MIB, P), .done = d_contents,
+		  .fail = { NORES } },
+		{ "reserve within bounds", p_nothing, EX(R, 0, RS, RW), .state = RESERVED,
+		  .request = r_requirements, .done = d_chosen, .fail = { NOMEM } },
+		{ "prefetch", p_committed, .nr = NTVM_IOC_SET_INFORMATION, .request = r_prefetch,
+		  .fail = { NORES } },
+		{ "set limits", p_nothing, PLAIN(NTVM_IOC_LIMITS), .type = NTVM_LIMITS_SET,
+		  .len = 64 * MIB, .done = d_limit, .undo = u_limit },
+	};
+
+	WALK_FOREIGN(ops, false);
+}
+
+TEST_F_TIMEOUT(inject, foreign_queries, LONG)
+{
+	WALK_FOREIGN(queries, false);
 }
 
 TEST_F_TIMEOUT(inject, foreign_watches, LONG)
