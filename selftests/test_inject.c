@@ -1899,11 +1899,12 @@ static const struct op contents[] = {
 	{ "lock a guard page", p_guarded, LOCKS(NTVM_LOCK_LOCK), .done = d_guard_used,
 	  .fail = { NOMEM, NORES }, .ok = NTVM_STATUS_GUARD_PAGE_VIOLATION },
 	{ "unlock", p_locked, LOCKS(NTVM_LOCK_UNLOCK), .done = d_locked },
+	/* More than is copied at a time. */
 	{ "read memory", p_committed, .nr = NTVM_IOC_COPY, .request = r_copy,
 	  .type = NTVM_COPY_READ, .base = R0, .len = BUF * P, .done = d_copied,
 	  .fail = { NTVM_STATUS_PARTIAL_COPY } },
 	{ "write memory", p_untouched, .nr = NTVM_IOC_COPY, .request = r_copy,
-	  .type = NTVM_COPY_WRITE, .base = R0 + 3 * MIB, .len = BUF * P, .done = d_copied,
+	  .type = NTVM_COPY_WRITE, .base = R0 + 3 * MIB, .len = 4 * P, .done = d_copied,
 	  .fail = { NORES, NTVM_STATUS_PARTIAL_COPY } },
 	{ "vector", p_reserved, .nr = NTVM_IOC_VECTOR, .request = r_vector, .done = d_vector,
 	  .partly = vector_partly, .fail = { NORES }, .tears = true },
