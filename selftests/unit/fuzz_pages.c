@@ -144,7 +144,7 @@ static void own_byte(struct fuzz *f, struct ntvm_pages *t, unsigned long page, u
 	struct ntvm_stash s = NTVM_STASH_INIT;
 	u8 *byte, state = run[model_at(page)].state;
 
-	if (!ntvm_pages_byte(t, page) && fill(f, &s, t->height + 1)) {
+	if (!ntvm_pages_byte(t, page) && fill(f, t, &s, t->height + 1)) {
 		ntvm_pages_leaf(t, page, &s);
 		plain = false;
 	}
