@@ -39,6 +39,7 @@ help:
 	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep (BRIEF=1: most of them)'
 	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
+	@echo 'make coverage       which lines of the module the tests reach, on a kernel with gcov'
 	@echo 'make mutate         plant bugs in the module and see that the tests find them'
 	@echo 'make soak           everything meets everything, SOAK_SECONDS (600) for each of SOAK_KERNELS'
 	@echo 'make demo           a demonstration, in QEMU'
@@ -105,6 +106,10 @@ fuzz-pure fuzz-pure-coverage:
 	@$(TOP)/tools/ntvm-kernel ensure clang libclang-rt-14-dev llvm-14
 	@$(MAKE) --no-print-directory -C $(TOP)/selftests/unit LINUX_SOURCE="$(LINUX_SOURCE)" \
 		SECONDS=$(FUZZ_SECONDS) $(FUZZ_GOAL)
+
+.PHONY: coverage
+coverage:
+	@$(TOP)/tools/ntvm-coverage $(COVERAGEFLAGS)
 
 .PHONY: mutate
 mutate:

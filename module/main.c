@@ -12,6 +12,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
+#include "gcov.h"
 #include "ntvm.h"
 
 /* What an open for reading only may do: look. */
@@ -92,9 +93,12 @@ static int __init ntvm_init(void)
 {
 	int err;
 
-	err = ntvm_pages_module_init();
+	err = ntvm_gcov_start();
 	if (err)
 		return err;
+	err = ntvm_pages_module_init();
+	if (err)
+		goto err_gcov;
 	err = ntvm_extent_init();
 	if (err)
 		goto err_pages;
@@ -122,6 +126,8 @@ err_extent:
 	ntvm_extent_exit();
 err_pages:
 	ntvm_pages_module_exit();
+err_gcov:
+	ntvm_gcov_stop();
 	return err;
 }
 
@@ -136,6 +142,7 @@ static void __exit ntvm_exit(void)
 	ntvm_shadow_exit();
 	ntvm_extent_exit();
 	ntvm_pages_module_exit();
+	ntvm_gcov_stop();
 }
 
 module_init(ntvm_init);
