@@ -44,7 +44,7 @@ struct ntvm_gcov_object {
 	unsigned int sum;
 #endif
 	const char *name;
-	void (*merge[GCOV_KINDS])(s64 *counters, unsigned int nr);
+	const void *merge[GCOV_KINDS];	/* functions: NULL for a kind that is not in use */
 	unsigned int nr;
 	struct ntvm_gcov_function **function;
 };
@@ -59,10 +59,6 @@ static ntvm_gcov_constructor ntvm_gcov_last
 
 static struct ntvm_gcov_object *ntvm_gcov_objects;
 static struct dentry *ntvm_gcov_dir;
-
-void __gcov_init(struct ntvm_gcov_object *object);
-void __gcov_exit(void);
-void __gcov_merge_add(s64 *counters, unsigned int nr);
 
 /**
  * __gcov_init() - an object's constructor brings its counters

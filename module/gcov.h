@@ -7,8 +7,15 @@
 #define NTVM_GCOV_H
 
 #ifdef NTVM_COUNT_COVERAGE
+struct ntvm_gcov_object;
+
 int ntvm_gcov_start(void);
 void ntvm_gcov_stop(void);
+
+/* What the compiler's code calls, or takes the address of. */
+void __gcov_init(struct ntvm_gcov_object *object);
+void __gcov_exit(void);
+void __gcov_merge_add(s64 *counters, unsigned int nr);
 #else
 static inline int ntvm_gcov_start(void)
 {

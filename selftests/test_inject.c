@@ -646,9 +646,9 @@ static bool leftover_harmless(uint64_t base, uint64_t len)
 {
 	if (!vmas_in(base, base + len))
 		return true;
-	return probe_read((void *)base).signo == SIGSEGV &&
-	       probe_write((void *)(base + len - P), 1).signo == SIGSEGV &&
-	       !munmap((void *)base, len);
+	return probe_read(pointer_of(base)).signo == SIGSEGV &&
+	       probe_write(pointer_of(base + len - P), 1).signo == SIGSEGV &&
+	       !munmap(pointer_of(base), len);
 }
 
 /*
@@ -771,13 +771,14 @@ static bool inject_one(struct __test_metadata *_metadata, const struct op *op, u
 		EXPECT_TRUE(op->partly ? op->partly(op) :
 			    (state_same(&before, &after) && filled_right() &&
 			     (!op->same || op->same()))) {
-			TH_LOG("%s, failure %u (%s%s): %s, and something has changed: "
-			       "reserved %llx %llx committed %llx %llx regions %llu %llu "
-			       "locked %lld %lld disposable %lld %lld pages %d contents %d",
+			TH_LOG("%s, failure %u (%s%s): %s, and something has changed",
 			       op->name, n, kind_name[kind], walk_name[walk],
-			       status_name((NTSTATUS)status), (long long)before.reserved, (long long)after.reserved,
+			       status_name((NTSTATUS)status));
+			TH_LOG("reserved %llx %llx committed %llx %llx regions %llu %llu",
+			       (long long)before.reserved, (long long)after.reserved,
 			       (long long)before.committed, (long long)after.committed,
-			       (long long)before.regions, (long long)after.regions,
+			       (long long)before.regions, (long long)after.regions);
+			TH_LOG("locked %lld %lld disposable %lld %lld pages %d contents %d",
 			       (long long)before.locked, (long long)after.locked,
 			       (long long)before.disposable, (long long)after.disposable,
 			       before.hash == after.hash, filled_right());
@@ -829,9 +830,9 @@ static void inject_all(struct __test_metadata *_metadata, const struct op *op)
 		if (trouble || _metadata->exit_code)
 			break;
 	}
-	printf("# injected %-40s slab %3u page %3u copy %3u (cold %3u), all %3u: "
-	       "refused %3u done %3u torn %u, %.1f s\n", op->name, t.nr[SLAB], t.nr[PAGE],
-	       t.nr[COPY], t.walk[COLD], t.walk[ALL], t.refused, t.done, t.torn, now() - begin);
+	printf("# injected %-40s slab %3u page %3u copy %3u (cold %3u), all %3u: ", op->name,
+	       t.nr[SLAB], t.nr[PAGE], t.nr[COPY], t.walk[COLD], t.walk[ALL]);
+	printf("refused %3u done %3u torn %u, %.1f s\n", t.refused, t.done, t.torn, now() - begin);
 	fflush(stdout);
 	tally_add(&tally, &t);
 }
