@@ -364,6 +364,33 @@ TEST(E8_pages_of_files_are_shared)
 	EXPECT_EQ(1 | PAGE_READWRITE << 4, bits(ws_of(ME, m)) & 0xffff);
 }
 
+TEST(E_what_is_locked_or_large_says_so)
+{
+	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
+	uint8_t *m = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct res large = do_alloc(ME, 0, 0, 2 * MIB, MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES,
+				    PAGE_READWRITE);
+	PVOID base = p + P;
+	SIZE_T size = P;
+
+	ASSERT_NE(NULL, p);
+	ASSERT_NE(MAP_FAILED, m);
+	EXPECT_WRITE(p, 1);
+	EXPECT_WRITE(m, 1);
+	EXPECT_EQ(0, +ws_of(ME, p).Locked);
+	EXPECT_EQ(0, +ws_of(ME, p).LargePage);
+	EXPECT_EQ(0, +ws_of(ME, m).Locked);
+	ASSERT_STATUS(STATUS_SUCCESS, NtLockVirtualMemory(ME, &base, &size, MAP_PROCESS));
+	EXPECT_EQ(1, +ws_of(ME, p + P).Valid);
+	EXPECT_EQ(1, +ws_of(ME, p + P).Locked);
+	EXPECT_EQ(0, +ws_of(ME, p).Locked);
+	ASSERT_EQ(0, mlock(m, P));
+	EXPECT_EQ(1, +ws_of(ME, m).Locked);
+	ASSERT_STATUS(STATUS_SUCCESS, large.status);
+	EXPECT_WRITE((uint8_t *)large.base + 5 * P, 1);
+	EXPECT_EQ(1, +ws_of(ME, (uint8_t *)large.base + 5 * P).LargePage);
+}
+
 TEST(E_an_array_that_ends_in_nothing)
 {
 	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);
@@ -500,6 +527,62 @@ TEST(O2_names_of_deleted_files_and_of_foreign_letters)
 	EXPECT_EQ(sizeof(want) + 2 * strlen(" (deleted)"), n.head.Length);
 	EXPECT_EQ(0, memcmp(n.text, want, sizeof(want)));
 	close(fd);
+}
+
+/* Linux has bytes for a name: each becomes a letter of Latin-1. */
+TEST(O2_a_name_that_is_no_UTF_8)
+{
+	static const char path[] = "/tmp/\xe9\xff\x80";
+	static const uint16_t want[] = { '/', 't', 'm', 'p', '/', 0xe9, 0xff, 0x80, 0 };
+	static struct name n;
+	uint8_t *m;
+	int fd;
+
+	mkdir("/tmp", 0777);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	ASSERT_LE(0, fd);
+	m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, m);
+	EXPECT_STATUS(STATUS_SUCCESS,
+		      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), NULL));
+	EXPECT_EQ(sizeof(want) - 2, n.head.Length);
+	EXPECT_EQ(0, memcmp(n.text, want, sizeof(want)));
+	EXPECT_EQ(0, unlink(path));
+	close(fd);
+}
+
+/* A UNICODE_STRING has 65,534 bytes at most. */
+TEST(O2_a_name_that_is_too_long)
+{
+	static struct name n;
+	char step[256] = "";
+	SIZE_T ret = 0x1234;
+	int fd, depth;
+	uint8_t *m;
+
+	memset(step, 'd', sizeof(step) - 1);
+	ASSERT_EQ(0, chdir("/tmp"));
+	for (depth = 0; depth < 130; depth++) {
+		ASSERT_TRUE(!mkdir(step, 0700) || errno == EEXIST);
+		ASSERT_EQ(0, chdir(step));
+		if (depth != 126 && depth != 129)
+			continue;
+		/* 127 steps of 256 bytes are 32,512; 130 of them are more than there is room for. */
+		fd = open("file", O_RDWR | O_CREAT | O_TRUNC, 0600);
+		ASSERT_LE(0, fd);
+		m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, m);
+		EXPECT_STATUS(depth == 126 ? STATUS_BUFFER_OVERFLOW : STATUS_NAME_TOO_LONG,
+			      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), &ret));
+		munmap(m, P);
+		close(fd);
+		EXPECT_EQ(0, unlink("file"));
+	}
+	EXPECT_EQ(sizeof(n.head) + 2 * (strlen("/tmp") + 127 * 256 + strlen("/file")) + 2, ret);
+	for (; depth; depth--) {
+		ASSERT_EQ(0, chdir(".."));
+		EXPECT_EQ(0, rmdir(step));
+	}
 }
 
 TEST(O2_what_has_no_file_has_no_name)
