@@ -51,6 +51,7 @@ struct ntvm_extent *ntvm_extent_alloc(struct ntvm_process *p, unsigned long page
 	x->offers = NULL;
 	x->region.extent = x;
 	x->region.flags = 0;
+	x->region.torn = false;
 	return x;
 }
 
@@ -106,6 +107,7 @@ struct ntvm_region *ntvm_region_alloc(struct ntvm_extent *x)
 	if (r) {
 		r->extent = ntvm_extent_get(x);
 		r->flags = 0;
+		r->torn = false;
 	}
 	return r;
 }

@@ -81,6 +81,7 @@ int ntvm_release_range(struct ntvm_process *p, struct ntvm_region *r,
 		tail->end = old_end;
 		tail->protect = r->protect;
 		tail->flags = r->flags;
+		tail->torn = r->torn;
 		ntvm_regions_insert(&p->regions, tail);
 	}
 	return 0;

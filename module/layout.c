@@ -234,18 +234,14 @@ static struct vm_area_struct *ntvm_layout_vma(struct mm_struct *mm,
 	return ntvm_vma_of(vma, x) && vma->vm_start <= addr ? vma : NULL;
 }
 
-/*
- * A MAP_FIXED call that fails may have unmapped what it was to replace: the kernel
- * does not map anew what has been told that it is closed. Put back what the page
- * states ask for; they still are what they were.
- */
-static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
-			       unsigned long start, unsigned long end)
+/* Map what the page states ask for wherever in [@start, @end) nothing is mapped. */
+static bool ntvm_layout_fill(struct ntvm_process *p, struct ntvm_extent *x,
+			     unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *vma;
 	unsigned long addr, stop, last;
+	bool hole, filled = true;
 	enum ntvm_kind kind;
-	bool hole;
 
 	for (addr = start; addr < end; addr = stop) {
 		mmap_read_lock(p->mm);
@@ -262,8 +258,46 @@ static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
 							   ntvm_page(x, stop - 1), &last));
 		stop = x->start + ((last + 1) << PAGE_SHIFT);
 		if (ntvm_layout_remap(p, x, addr, stop, kind))
-			ntvm_process_poke(p);	/* it is lost: retire it */
+			filled = false;
+		cond_resched();
 	}
+	return filled;
+}
+
+/*
+ * A MAP_FIXED call that fails may have unmapped what it was to replace: the kernel
+ * does not map anew what has been told that it is closed. Put it back; states and
+ * contents still are what they were. If there is no memory for that either, the
+ * regions are torn, and who takes the process lock next tries again.
+ */
+static void ntvm_layout_repair(struct ntvm_process *p, struct ntvm_extent *x,
+			       unsigned long start, unsigned long end)
+{
+	struct ntvm_region *r;
+
+	if (ntvm_layout_fill(p, x, start, end))
+		return;
+	r = ntvm_regions_from(&p->regions, start);
+	for (; r && r->start < end; r = ntvm_regions_next(r))
+		r->torn = true;
+	ntvm_process_poke(p);
+}
+
+/**
+ * ntvm_layout_mend - map what is missing of a torn region
+ * @p: the process
+ * @r: the region
+ *
+ * Where somebody else has mapped something meanwhile it stays.
+ *
+ * Context: see the top of this file, but nothing is done for another's mm.
+ * Return: false if something is missing still.
+ */
+bool ntvm_layout_mend(struct ntvm_process *p, struct ntvm_region *r)
+{
+	if (r->torn && current->mm == p->mm)
+		r->torn = !ntvm_layout_fill(p, r->extent, r->start, r->end);
+	return !r->torn;
 }
 
 /**
@@ -365,7 +399,7 @@ int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
  * @x: the extent
  * @r: the region that lost executable pages
  *
- * Only tidies: whatever fails is left as it is.
+ * Only tidies: if it fails all is as it was, or torn until the next call.
  *
  * Context: see the top of this file.
  */

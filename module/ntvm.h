@@ -427,6 +427,7 @@ int ntvm_layout_replace(struct ntvm_process *p, struct ntvm_extent *x,
 int ntvm_layout_unmap(struct ntvm_process *p, unsigned long start, unsigned long end);
 int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
 		     unsigned long start, unsigned long end, enum ntvm_kind kind);
+bool ntvm_layout_mend(struct ntvm_process *p, struct ntvm_region *r);
 void ntvm_layout_plain(struct ntvm_process *p, struct ntvm_extent *x,
 		       const struct ntvm_region *r);
 bool ntvm_layout_ours(const struct ntvm_process *p);

@@ -12,6 +12,7 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/hashtable.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/ptrace.h>
@@ -364,6 +365,12 @@ static void ntvm_process_sync(struct ntvm_process *p)
 	WRITE_ONCE(p->stale, false);
 	smp_mb();	/* the note is taken down before the VMAs are looked at */
 	while ((r = ntvm_regions_from(&p->regions, pos))) {
+		/* What could not be mapped is no less the program's: later. */
+		if (unlikely(!ntvm_layout_mend(p, r))) {
+			WRITE_ONCE(p->stale, true);
+			pos = r->end;
+			continue;
+		}
 		ntvm_process_gap(p, r, max(pos, r->start), &start, &end);
 		pos = end;
 		if (start < end && ntvm_release_range(p, r, start, end, false))
@@ -400,8 +407,10 @@ static void ntvm_process_sync_work(struct work_struct *work)
 	struct ntvm_process *p = container_of(work, struct ntvm_process, sync_work);
 
 	if (mmget_not_zero(p->mm)) {
+		kthread_use_mm(p->mm);	/* torn regions are mapped in it */
 		if (!ntvm_process_lock(p, true))
 			ntvm_process_unlock(p, true);
+		kthread_unuse_mm(p->mm);
 		mmput(p->mm);
 	} else {
 		ntvm_process_give_up(p);

@@ -17,6 +17,7 @@ struct ntvm_extent;
  * @end: first byte behind it, page aligned
  * @protect: NTVM_PAGE_* of the reserve call; AllocationProtect
  * @flags: NTVM_REGION_*
+ * @torn: a part may be without a VMA, because mapping it anew has failed
  * @extent: the mapping it lies in
  */
 struct ntvm_region {
@@ -25,6 +26,7 @@ struct ntvm_region {
 	unsigned long end;
 	u32 protect;
 	u32 flags;
+	bool torn;
 	struct ntvm_extent *extent;
 };
 
