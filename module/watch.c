@@ -320,8 +320,11 @@ static u32 ntvm_watch_lock(struct ntvm_watch_call *w)
 	if (status)
 		return status;
 	r = ntvm_regions_find(&w->process->regions, w->start);
-	/* Also if it is not the region any more that the call began with. */
-	if (!r || w->end > r->end || w->start == w->end ||
+	/*
+	 * Also if it is not the region any more that the call began with. What has
+	 * become a placeholder again has its extent still, and watches nothing.
+	 */
+	if (!r || w->end > r->end || w->start == w->end || (r->flags & NTVM_REGION_PLACEHOLDER) ||
 	    !(r->extent->traits & NTVM_TRAIT_WATCH) ||
 	    (w->extent && w->extent != r->extent)) {
 		ntvm_process_unlock(w->process, false);

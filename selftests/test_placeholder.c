@@ -327,6 +327,22 @@ TEST_F(ph, H11_back_to_a_placeholder)
 	EXPECT_PLACE(p, SIZE);
 }
 
+TEST_F(ph, H11_a_placeholder_is_not_watched)
+{
+	uintptr_t p = self->p;
+
+	EXPECT_RES(STATUS_SUCCESS, p, SIZE,
+		   ex(p, SIZE, REPLACE | MEM_COMMIT | MEM_WRITE_WATCH, PAGE_READWRITE));
+	EXPECT_WRITE((void *)p, 1);
+	EXPECT_STATUS(STATUS_SUCCESS, NtResetWriteWatch(ME, (PVOID)p, SIZE));
+	EXPECT_RES(STATUS_SUCCESS, p, SIZE, split(p, SIZE));
+	EXPECT_STATUS(STATUS_INVALID_PARAMETER, NtResetWriteWatch(ME, (PVOID)p, SIZE));
+	/* Nor is what comes next, unless it asks for it. */
+	EXPECT_RES(STATUS_SUCCESS, p, SIZE, ex(p, SIZE, REPLACE | MEM_COMMIT, PAGE_READWRITE));
+	EXPECT_STATUS(STATUS_INVALID_PARAMETER, NtResetWriteWatch(ME, (PVOID)p, SIZE));
+	EXPECT_WRITE((void *)p, 1);
+}
+
 TEST_F(ph, H12_ordinary_memory)
 {
 	struct res r = do_alloc(ME, FIXED, 0, SIZE, MEM_RESERVE, PAGE_READWRITE);

@@ -403,6 +403,7 @@ struct difference {
 	int at;			/* call that differs; -1: none */
 	char what[256];
 	struct answer want, got;
+	uint64_t placed[SEQUENCE];	/* where memory went for which the call named no place */
 };
 
 static bool differ(struct difference *d, const char *what, uint64_t want, uint64_t got)
@@ -511,6 +512,7 @@ static bool step(struct world *w, const struct op *op, struct difference *d)
 			 (unsigned long long)got->base, (unsigned long long)got->size);
 		return true;
 	}
+	d->placed[d->at] = got->base;
 	if (!model_inside(&w->m, got->base, got->size)) {
 		PVOID base = (PVOID)(uintptr_t)got->base;
 		SIZE_T size = 0;
@@ -723,7 +725,7 @@ static void put_step(FILE *f, const struct op *op, const struct answer *a)
 	if (op->limits)
 		fprintf(f, " lo=%#llx hi=%#llx align=%#llx", (unsigned long long)op->lowest,
 			(unsigned long long)op->highest, (unsigned long long)op->alignment);
-	fprintf(f, " => %#x", a->status);
+	fprintf(f, " => 0x%x", a->status);
 	if (op->kind <= OP_PROTECT && !a->anywhere && ok) {
 		fputs(" base=", f);
 		put_number(f, a->base);
@@ -762,6 +764,11 @@ static void put_vector(FILE *f, const struct op *ops, int n, uint64_t seed, int 
 		seed & 1 ? "windows" : "documented");
 	for (int i = 0; i < n; i++) {
 		model_call(&m, &ops[i], &a);
+		if (a.anywhere && !a.status && d->placed[i]) {
+			a.base = d->placed[i];
+			a.size = (ops[i].size + M_PAGE - 1) & ~(M_PAGE - 1);
+			a.anywhere = !model_placed(&m, &ops[i], a.base, a.size);
+		}
 		put_step(f, &ops[i], &a);
 	}
 	fflush(f);
