@@ -1876,7 +1876,8 @@ static const struct op contents[] = {
 	{ "discard", p_committed, OFFERS(NTVM_OFFER_DISCARD, 0), .fail = { NORES } },
 	{ "lock", p_committed, LOCKS(NTVM_LOCK_LOCK), .done = d_locked,
 	  .fail = { NOMEM, NORES } },
-	{ "lock a guard page", p_guarded, LOCKS(NTVM_LOCK_LOCK), .done = d_guard_used,
+	{ "lock a guard page", p_guarded, .nr = NTVM_IOC_LOCK, .base = GUARD - 2 * P,
+	  .len = LOCKED, .type = NTVM_LOCK_LOCK, .done = d_guard_used,
 	  .fail = { NOMEM, NORES }, .ok = NTVM_STATUS_GUARD_PAGE_VIOLATION },
 	{ "unlock", p_locked, LOCKS(NTVM_LOCK_UNLOCK), .done = d_locked },
 	/* More than is copied at a time. */
