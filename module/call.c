@@ -24,33 +24,52 @@ struct ntvm_remote {
 	void *arg;
 };
 
-/* What the work allocates is charged to the memory cgroup of the process, as its own is. */
+/**
+ * ntvm_worker_run - run a function in the name of a process, in a worker
+ * @p: the process; its mm is kept alive by the caller
+ * @cred: whose credentials to take if nobody uses the address space any more; NULL
+ *	  for none
+ * @fn: the function; has @p's mm as current->mm, @p's credentials, which
+ *	security modules and capability checks see, and @p's memory cgroup
+ * @arg: passed to @fn
+ *
+ * Never with a kernel thread's credentials, which may do everything: without any
+ * others the function is not run.
+ *
+ * Context: a worker, may sleep.
+ */
+void ntvm_worker_run(struct ntvm_process *p, const struct cred *cred, void (*fn)(void *arg),
+		     void *arg)
+{
+	const struct cred *own = ntvm_process_cred(p), *old_cred;
+	struct mem_cgroup *memcg, *old_memcg;
+
+	if (!own && !cred)
+		return;
+	memcg = get_mem_cgroup_from_mm(p->mm);
+	kthread_use_mm(p->mm);
+	old_cred = override_creds(own ?: cred);
+	old_memcg = set_active_memcg(memcg);
+	fn(arg);
+	set_active_memcg(old_memcg);
+	revert_creds(old_cred);
+	kthread_unuse_mm(p->mm);
+	mem_cgroup_put(memcg);
+	if (own)
+		put_cred(own);
+}
+
 static void ntvm_remote_work(struct work_struct *work)
 {
 	struct ntvm_remote *remote = container_of(work, struct ntvm_remote, work);
-	struct mm_struct *mm = remote->process->mm;
-	const struct cred *cred, *old_cred;
-	struct mem_cgroup *memcg, *old_memcg;
 
-	/* Nobody uses the address space any more: it does not matter, but no kernel's. */
-	cred = ntvm_process_cred(remote->process) ?: get_cred(remote->cred);
-	memcg = get_mem_cgroup_from_mm(mm);
-	kthread_use_mm(mm);
-	old_cred = override_creds(cred);
-	old_memcg = set_active_memcg(memcg);
-	remote->fn(remote->arg);
-	set_active_memcg(old_memcg);
-	revert_creds(old_cred);
-	kthread_unuse_mm(mm);
-	mem_cgroup_put(memcg);
-	put_cred(cred);
+	ntvm_worker_run(remote->process, remote->cred, remote->fn, remote->arg);
 }
 
 /**
  * ntvm_foreign_run - run a function with the mm of another process
  * @p: the process; its mm is kept alive by the caller
- * @fn: the function; has @p's mm as current->mm, @p's credentials, which
- *	security modules and capability checks see, and @p's memory cgroup
+ * @fn: the function, run as by ntvm_worker_run()
  * @arg: passed to @fn
  *
  * Context: process context, sleeps until @fn has returned.

@@ -689,6 +689,8 @@ void ntvm_reset_exit(void);
 
 /* call.c */
 struct ntvm_call;
+void ntvm_worker_run(struct ntvm_process *p, const struct cred *cred, void (*fn)(void *arg),
+		     void *arg);
 void ntvm_foreign_run(struct ntvm_process *p, void (*fn)(void *arg), void *arg);
 
 /* ioctl.c */

@@ -12,7 +12,6 @@
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/hashtable.h>
-#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/ptrace.h>
@@ -402,15 +401,21 @@ bool ntvm_process_claim(struct ntvm_process *p, unsigned long start, unsigned lo
 	return !r || r->start >= end;
 }
 
+static void ntvm_process_sync_now(void *arg)
+{
+	struct ntvm_process *p = arg;
+
+	if (!ntvm_process_lock(p, true))
+		ntvm_process_unlock(p, true);
+}
+
 static void ntvm_process_sync_work(struct work_struct *work)
 {
 	struct ntvm_process *p = container_of(work, struct ntvm_process, sync_work);
 
 	if (mmget_not_zero(p->mm)) {
-		kthread_use_mm(p->mm);	/* torn regions are mapped in it */
-		if (!ntvm_process_lock(p, true))
-			ntvm_process_unlock(p, true);
-		kthread_unuse_mm(p->mm);
+		/* In its name, since torn regions are mapped. With nobody in it nothing waits. */
+		ntvm_worker_run(p, NULL, ntvm_process_sync_now, p);
 		mmput(p->mm);
 	} else {
 		ntvm_process_give_up(p);
