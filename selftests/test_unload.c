@@ -184,36 +184,42 @@ static int lives(bool mapping_last)
 	return 1;
 }
 
+/* What the test and its programs have in common. */
+struct traffic {
+	bool stop;
+	unsigned int uses;	/* programs that had something to use */
+};
+
 /*
  * Programs come and go while the module does. Who has reserved holds it to the
- * end of its life, so each is a process. Says how many had something to use.
+ * end of its life, so each is a process.
  */
 static int passes_by(int sock, void *arg)
 {
-	const bool *stop = arg;
-	uint64_t uses = 0, i;
+	struct traffic *traffic = arg;
+	uint64_t i;
 	int status;
 	pid_t pid;
 
+	(void)sock;
 	probe_init();
-	for (i = 0; !__atomic_load_n(stop, __ATOMIC_RELAXED); i++) {
+	for (i = 0; !__atomic_load_n(&traffic->stop, __ATOMIC_RELAXED); i++) {
 		pid = fork();
 		if (!pid)
 			_exit(lives(i & 1));
 		if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
 		    WEXITSTATUS(status) > 1)
 			return 1 + (WIFEXITED(status) ? WEXITSTATUS(status) : 0);
-		uses += WEXITSTATUS(status);
+		__atomic_fetch_add(&traffic->uses, WEXITSTATUS(status), __ATOMIC_RELAXED);
 		usleep(i * 983 % 20000);
 	}
-	child_tell(sock, uses);
 	return 0;
 }
 
 /* --- the tests ---------------------------------------------------------------------- */
 
 FIXTURE(unload) {
-	bool *stop;
+	struct traffic *traffic;
 };
 
 FIXTURE_SETUP(unload)
@@ -223,8 +229,8 @@ FIXTURE_SETUP(unload)
 	if (access(module_path(), R_OK))
 		SKIP(return, "there is no module at %s", module_path());
 	ASSERT_EQ(0, getuid());
-	self->stop = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->stop);
+	self->traffic = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->traffic);
 	/* Of the programs before this one nothing may be left. */
 	ASSERT_TRUE(wait_until(10, !unload()));
 }
@@ -269,15 +275,15 @@ TEST_F(unload, is_refused_while_somebody_has_something)
 
 TEST_F(unload, waits_for_nobody_and_hurts_nobody)
 {
-	unsigned int n = rounds(), done = 0, refused = 0;
-	uint64_t uses = 0, word;
+	unsigned int n = rounds(), done = 0, refused = 0, uses = 0;
 	struct child users[USERS];
 	double end = now() + 300 * slow();
 	int i, err;
 
 	for (i = 0; i < USERS; i++)
-		ASSERT_TRUE(child_start(&users[i], passes_by, self->stop));
-	while (done < n && now() < end) {
+		ASSERT_TRUE(child_start(&users[i], passes_by, self->traffic));
+	/* On a slow machine programs are fewer than modules: until both were enough. */
+	while ((done < n || uses < n) && now() < end) {
 		ASSERT_EQ(0, load());
 		/* Some time for the others, a different one each time. */
 		usleep(done * 997 % 20000);
@@ -287,18 +293,15 @@ TEST_F(unload, waits_for_nobody_and_hurts_nobody)
 		}
 		ASSERT_TRUE(!err || err == EWOULDBLOCK) TH_LOG("unload: %s", strerror(err));
 		done += !err;
+		uses = __atomic_load_n(&self->traffic->uses, __ATOMIC_RELAXED);
 	}
-	*self->stop = true;
-	for (i = 0; i < USERS; i++) {
-		if (child_hear(users[i].sock, &word))
-			uses += word;
+	self->traffic->stop = true;
+	for (i = 0; i < USERS; i++)
 		EXPECT_EQ(0, child_wait(&users[i]));
-	}
-	TH_LOG("%u times unloaded, %u times refused, used %llu times", done, refused,
-	       (unsigned long long)uses);
-	EXPECT_EQ(n, done);
+	TH_LOG("%u times unloaded, %u times refused, used %u times", done, refused, uses);
+	EXPECT_LE(n, done);
 	EXPECT_LT(0u, refused);
-	EXPECT_LT(n / 2, uses);
+	EXPECT_LE(n, uses);
 }
 
 TEST_HARNESS_MAIN
