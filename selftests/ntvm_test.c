@@ -570,6 +570,16 @@ int64_t module_refcnt(void)
 	return read_number("/sys/module/ntvm/refcnt");
 }
 
+struct books books_now(void)
+{
+	return (struct books){
+		.refcnt = module_refcnt(),
+		.shmem = meminfo("Shmem"),
+		.charge = meminfo("Committed_AS"),
+		.objects = slab_objects(),
+	};
+}
+
 double now(void)
 {
 	struct timespec ts;

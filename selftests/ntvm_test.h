@@ -211,6 +211,28 @@ void sleep_ms(unsigned int ms);
 	__held || (expr);					\
 })
 
+/* What the kernel counts for all processes: as before when all is given back. */
+struct books {
+	int64_t refcnt;		/* of the module */
+	int64_t shmem;		/* bytes of pages in files */
+	int64_t charge;		/* bytes of Committed_AS */
+	int64_t objects;	/* in the module's slab caches; freed late, so never more */
+};
+struct books books_now(void);
+
+#define __EXPECT_BOOK(seconds, before, what, op) do {			\
+	EXPECT_TRUE(wait_until(seconds, books_now().what op (before).what)) {	\
+		TH_LOG("%s %lld, was %lld", #what, (long long)books_now().what, \
+		       (long long)(before).what);			\
+	}								\
+} while (0)
+#define EXPECT_BOOKS(seconds, before) do {				\
+	__EXPECT_BOOK(seconds, before, refcnt, ==);			\
+	__EXPECT_BOOK(seconds, before, shmem, ==);			\
+	__EXPECT_BOOK(seconds, before, charge, ==);			\
+	__EXPECT_BOOK(seconds, before, objects, <=);			\
+} while (0)
+
 static inline bool near(int64_t a, int64_t b, int64_t tolerance)
 {
 	return a - b <= tolerance && b - a <= tolerance;

@@ -500,21 +500,30 @@ TEST(O2_the_name_of_a_mapped_file)
 		      query(ME, &classes, MemoryMappedFilenameInformation, &n, sizeof(n.head), NULL));
 }
 
+/* A page of a file that is new, or NULL. */
+static uint8_t *map_new_file(const char *path)
+{
+	uint8_t *m = MAP_FAILED;
+	int fd;
+
+	mkdir("/tmp", 0777);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+	if (fd >= 0 && !ftruncate(fd, P))
+		m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	return m == MAP_FAILED ? NULL : m;
+}
+
 TEST(O2_names_of_deleted_files_and_of_foreign_letters)
 {
 	/* U+00E9, U+20AC, U+1F600: one, one and two units. */
 	static const char path[] = "/tmp/\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80 (deleted)";
 	static const uint16_t want[] = { '/', 't', 'm', 'p', '/', 0xe9, 0x20ac, 0xd83d, 0xde00 };
 	static struct name n;
-	uint8_t *m;
-	int fd;
+	uint8_t *m = map_new_file(path);
 
-	mkdir("/tmp", 0777);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, ftruncate(fd, P));
-	m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
-	ASSERT_NE(MAP_FAILED, m);
+	ASSERT_NE(NULL, m);
 	/* A name that ends like that is not a deleted one. */
 	EXPECT_STATUS(STATUS_SUCCESS,
 		      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), NULL));
@@ -526,7 +535,6 @@ TEST(O2_names_of_deleted_files_and_of_foreign_letters)
 		      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), NULL));
 	EXPECT_EQ(sizeof(want) + 2 * strlen(" (deleted)"), n.head.Length);
 	EXPECT_EQ(0, memcmp(n.text, want, sizeof(want)));
-	close(fd);
 }
 
 /* Linux has bytes for a name: each becomes a letter of Latin-1. */
@@ -535,20 +543,14 @@ TEST(O2_a_name_that_is_no_UTF_8)
 	static const char path[] = "/tmp/\xe9\xff\x80";
 	static const uint16_t want[] = { '/', 't', 'm', 'p', '/', 0xe9, 0xff, 0x80, 0 };
 	static struct name n;
-	uint8_t *m;
-	int fd;
+	uint8_t *m = map_new_file(path);
 
-	mkdir("/tmp", 0777);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-	ASSERT_LE(0, fd);
-	m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
-	ASSERT_NE(MAP_FAILED, m);
+	ASSERT_NE(NULL, m);
 	EXPECT_STATUS(STATUS_SUCCESS,
 		      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), NULL));
 	EXPECT_EQ(sizeof(want) - 2, n.head.Length);
 	EXPECT_EQ(0, memcmp(n.text, want, sizeof(want)));
 	EXPECT_EQ(0, unlink(path));
-	close(fd);
 }
 
 /* A UNICODE_STRING has 65,534 bytes at most. */
@@ -557,8 +559,8 @@ TEST(O2_a_name_that_is_too_long)
 	static struct name n;
 	char step[256] = "";
 	SIZE_T ret = 0x1234;
-	int fd, depth;
 	uint8_t *m;
+	int depth;
 
 	memset(step, 'd', sizeof(step) - 1);
 	ASSERT_EQ(0, chdir("/tmp"));
@@ -568,14 +570,11 @@ TEST(O2_a_name_that_is_too_long)
 		if (depth != 126 && depth != 129)
 			continue;
 		/* 127 steps of 256 bytes are 32,512; 130 of them are more than there is room for. */
-		fd = open("file", O_RDWR | O_CREAT | O_TRUNC, 0600);
-		ASSERT_LE(0, fd);
-		m = mmap(NULL, P, PROT_READ, MAP_SHARED, fd, 0);
-		ASSERT_NE(MAP_FAILED, m);
+		m = map_new_file("file");
+		ASSERT_NE(NULL, m);
 		EXPECT_STATUS(depth == 126 ? STATUS_BUFFER_OVERFLOW : STATUS_NAME_TOO_LONG,
 			      query(ME, m, MemoryMappedFilenameInformation, &n, sizeof(n), &ret));
 		munmap(m, P);
-		close(fd);
 		EXPECT_EQ(0, unlink("file"));
 	}
 	EXPECT_EQ(sizeof(n.head) + 2 * (strlen("/tmp") + 127 * 256 + strlen("/file")) + 2, ret);

@@ -11,13 +11,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
-#ifndef SYS_pidfd_open
-#define SYS_pidfd_open 434
-#endif
-#ifndef SYS_pidfd_getfd
-#define SYS_pidfd_getfd 438
-#endif
-
 #define SIZE	(16 * P)
 
 /* The four calls on one committed page, with the same answer from each. */

@@ -60,26 +60,26 @@ static int64_t by_pmd(const void *p, size_t size)
 }
 
 /* Everything that a failed call must have put back. */
-struct books {
+struct traces {
 	struct snap snap;
 	int64_t locked;
 	int64_t shmem;
 	int vmas;
 };
 
-static struct books books(void)
+static struct traces traces(void)
 {
-	struct books b = {
+	struct traces t = {
 		.snap = snap_of(ME, AT, AT + 64 * MIB),
 		.locked = locked(),
 		.shmem = meminfo("Shmem"),
 		.vmas = vmas_in(0, ~0ul >> 17),
 	};
 
-	return b;
+	return t;
 }
 
-static bool books_same(const struct books *a, const struct books *b)
+static bool traces_same(const struct traces *a, const struct traces *b)
 {
 	return snap_same(&a->snap, &b->snap) && a->locked == b->locked && a->vmas == b->vmas &&
 	       near(a->shmem, b->shmem, 256 * KIB);
@@ -128,7 +128,7 @@ TEST(T2_pages_are_large_and_there_at_once)
 
 TEST(T3_sizes_bases_and_types)
 {
-	struct books before = books(), after;
+	struct traces before = traces(), after;
 	static const size_t sizes[] = { 1, P, G, L - 1, L + 1, L + P, 3 * L / 2 };
 	static const uintptr_t bases[] = { AT + 1, AT + P, AT + G, AT + L / 2, AT + L - 1 };
 	static const ULONG types[] = {
@@ -163,17 +163,17 @@ TEST(T3_sizes_bases_and_types)
 	/* The values win over the handle. */
 	EXPECT_RES(STATUS_INVALID_PARAMETER_4, 0, P, do_alloc(NULL, 0, 0, P, RESERVE_LARGE, PAGE_READWRITE));
 	EXPECT_RES(STATUS_INVALID_HANDLE, 0, L, do_alloc(NULL, 0, 0, L, RESERVE_LARGE, PAGE_READWRITE));
-	after = books();
-	EXPECT_TRUE(books_same(&before, &after));
+	after = traces();
+	EXPECT_TRUE(traces_same(&before, &after));
 }
 
 TEST(a_base_is_taken_if_it_is_free)
 {
-	struct books before, after;
+	struct traces before, after;
 
 	EXPECT_RES(STATUS_SUCCESS, AT, 2 * L, do_alloc(ME, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE));
 	EXPECT_EQ((int64_t)(2 * L), by_pmd((void *)AT, 2 * L));
-	before = books();
+	before = traces();
 	EXPECT_RES(STATUS_CONFLICTING_ADDRESSES, AT + L, 2 * L,
 		   do_alloc(ME, AT + L, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE));
 	/* Below the lowest address. */
@@ -186,8 +186,8 @@ TEST(a_base_is_taken_if_it_is_free)
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES,
 		      do_alloc(ME, AT + 4 * L, 0, L, RESERVE_LARGE, PAGE_READWRITE).status);
 	munmap((void *)(AT + 4 * L), P);
-	after = books();
-	EXPECT_TRUE(books_same(&before, &after));
+	after = traces();
+	EXPECT_TRUE(traces_same(&before, &after));
 }
 
 TEST(chosen_addresses_are_aligned_whatever_lies_about)
@@ -272,12 +272,12 @@ TEST(every_protection_from_the_start)
 TEST(protections_change_by_large_pages_only)
 {
 	uint8_t *p = large(3 * L, PAGE_READWRITE);
-	struct books before, after;
+	struct traces before, after;
 	struct res r;
 
 	ASSERT_NE(NULL, p);
 	memset(p, 0x11, 3 * L);
-	before = books();
+	before = traces();
 	r = do_protect(ME, (uintptr_t)p, P, PAGE_READONLY);
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER, r.status);
 	EXPECT_EQ(PAGE_NOACCESS, r.old);
@@ -286,8 +286,8 @@ TEST(protections_change_by_large_pages_only)
 	EXPECT_STATUS(STATUS_INVALID_PAGE_PROTECTION, protect(p, L, PAGE_READWRITE | PAGE_GUARD));
 	EXPECT_STATUS(STATUS_INVALID_PARAMETER_4, protect(p, L, PAGE_WRITECOPY));
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES, protect(p, 4 * L, PAGE_READONLY));
-	after = books();
-	EXPECT_TRUE(books_same(&before, &after));
+	after = traces();
+	EXPECT_TRUE(traces_same(&before, &after));
 	/* The first and last bytes are enough to name the large page. */
 	EXPECT_RES(STATUS_SUCCESS, p + L, L, do_protect(ME, (uintptr_t)p + L + 1, L - 2, PAGE_NOACCESS));
 	EXPECT_NO_ACCESS(p + L);
@@ -317,12 +317,12 @@ TEST(protections_change_by_large_pages_only)
 TEST(A21_F20_no_commit_no_decommit_no_partial_release)
 {
 	uint8_t *p = large(3 * L, PAGE_READWRITE);
-	struct books before, after;
+	struct traces before, after;
 
 	ASSERT_NE(NULL, p);
 	ASSERT_STATUS(STATUS_SUCCESS, LibntSetContract(ME, LIBNT_CONTRACT_WINDOWS));
 	memset(p, 0x21, 3 * L);
-	before = books();
+	before = traces();
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES, commit(p, 3 * L, PAGE_READONLY));
 	EXPECT_STATUS(STATUS_CONFLICTING_ADDRESSES, commit(p + L, P, PAGE_READWRITE));
 	EXPECT_STATUS(STATUS_MEMORY_NOT_ALLOCATED, decommit(p, 0));
@@ -334,8 +334,8 @@ TEST(A21_F20_no_commit_no_decommit_no_partial_release)
 		   do_free(ME, (uintptr_t)p + 2 * L, L, MEM_RELEASE));
 	EXPECT_RES(STATUS_FREE_VM_NOT_AT_BASE, p + L, 0, do_free(ME, (uintptr_t)p + L, 0, MEM_RELEASE));
 	EXPECT_RES(STATUS_UNABLE_TO_FREE_VM, p, 4 * L, do_free(ME, (uintptr_t)p, 4 * L, MEM_RELEASE));
-	after = books();
-	EXPECT_TRUE(books_same(&before, &after));
+	after = traces();
+	EXPECT_TRUE(traces_same(&before, &after));
 	EXPECT_READ(p + 3 * L - 1, 0x21);
 	EXPECT_EQ((int64_t)(3 * L), by_pmd(p, 3 * L));
 	EXPECT_RES(STATUS_SUCCESS, p, 3 * L, do_free(ME, (uintptr_t)p, 3 * L, MEM_RELEASE));
@@ -374,21 +374,21 @@ TEST(large_pages_are_always_locked)
 
 static int needs_room(int sock, void *arg)
 {
-	struct books before, after;
+	struct traces before, after;
 	struct res r;
 
 	(void)sock;
 	(void)arg;
 	if (!unprivileged(2 * L + L - 1))
 		return 1;
-	before = books();
+	before = traces();
 	if (do_alloc(ME, 0, 0, 3 * L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 2;
 	/* The privilege is asked for before the state. */
 	if (do_alloc(ME, 0, 0, 3 * L, RESERVE_LARGE, PAGE_WRITECOPY).status != STATUS_PRIVILEGE_NOT_HELD)
 		return 3;
-	after = books();
-	if (!books_same(&before, &after))
+	after = traces();
+	if (!traces_same(&before, &after))
 		return 4;
 	r = do_alloc(ME, 0, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE);
 	if (r.status != STATUS_SUCCESS || locked() != (int64_t)(2 * L))
@@ -489,12 +489,12 @@ FIXTURE_TEARDOWN_PARENT(denied)
 
 TEST_F(denied, without_large_pages_nothing_is_allocated)
 {
-	struct books before = books(), after;
+	struct traces before = traces(), after;
 
 	(void)self;
 	EXPECT_RES(STATUS_NO_MEMORY, 0, 4 * L, do_alloc(ME, 0, 0, 4 * L, RESERVE_LARGE, PAGE_READWRITE));
 	EXPECT_RES(STATUS_NO_MEMORY, AT, L, do_alloc(ME, AT, 0, L, RESERVE_LARGE, PAGE_EXECUTE_READ));
-	EXPECT_TRUE(wait_until(3, (after = books(), books_same(&before, &after))));
+	EXPECT_TRUE(wait_until(3, (after = traces(), traces_same(&before, &after))));
 	EXPECT_FREE(AT);
 	ASSERT_EQ(0, write_file(ENABLED, "never"));
 	EXPECT_RES(STATUS_SUCCESS, AT, L, do_alloc(ME, AT, 0, L, RESERVE_LARGE, PAGE_READWRITE));
@@ -506,7 +506,7 @@ TEST_F(denied, without_large_pages_nothing_is_allocated)
 
 TEST(a_process_that_has_disabled_huge_pages_gets_none_or_all)
 {
-	struct books before = books(), after;
+	struct traces before = traces(), after;
 	struct res r;
 
 	ASSERT_EQ(0, prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
@@ -517,7 +517,7 @@ TEST(a_process_that_has_disabled_huge_pages_gets_none_or_all)
 	} else {
 		EXPECT_STATUS(STATUS_NO_MEMORY, r.status);
 	}
-	EXPECT_TRUE(wait_until(3, (after = books(), books_same(&before, &after))));
+	EXPECT_TRUE(wait_until(3, (after = traces(), traces_same(&before, &after))));
 }
 
 /* Its group has room for some of the large pages, and for small ones. */
@@ -525,7 +525,7 @@ static int runs_out(int sock, void *arg)
 {
 	const char *group = arg;
 	char path[128], text[32];
-	struct books before, after;
+	struct traces before, after;
 	int64_t huge;
 	struct res r;
 
@@ -540,7 +540,7 @@ static int runs_out(int sock, void *arg)
 	snprintf(path, sizeof(path), "%s/memory.max", group);
 	if (write_file(path, text))
 		return 3;
-	before = books();
+	before = traces();
 	huge = read_keyed("/proc/vmstat", "thp_file_alloc");
 	r = do_alloc(ME, AT, 0, 8 * L, RESERVE_LARGE, PAGE_READWRITE);
 	if (r.status != STATUS_NO_MEMORY || r.base != AT || r.size != 8 * L)
@@ -548,7 +548,7 @@ static int runs_out(int sock, void *arg)
 	/* There have been some. */
 	if (read_keyed("/proc/vmstat", "thp_file_alloc") <= huge)
 		return 5;
-	if (!wait_until(3, (after = books(), books_same(&before, &after))))
+	if (!wait_until(3, (after = traces(), traces_same(&before, &after))))
 		return 6;
 	/* And there are now. */
 	if (do_alloc(ME, AT, 0, 2 * L, RESERVE_LARGE, PAGE_READWRITE).status != STATUS_SUCCESS)
@@ -579,12 +579,12 @@ TEST(running_short_half_way_undoes_everything)
 
 TEST(munmap_from_outside_gives_everything_back)
 {
-	struct books before = books(), after;
+	struct traces before = traces(), after;
 	uint8_t *p = large(3 * L, PAGE_READWRITE);
 
 	ASSERT_NE(NULL, p);
 	ASSERT_EQ(0, munmap(p, 3 * L));
-	EXPECT_TRUE(wait_until(5, (after = books(), books_same(&before, &after))));
+	EXPECT_TRUE(wait_until(5, (after = traces(), traces_same(&before, &after))));
 	/* One VMA of three. */
 	p = large(3 * L, PAGE_READWRITE);
 	ASSERT_NE(NULL, p);
@@ -595,7 +595,7 @@ TEST(munmap_from_outside_gives_everything_back)
 	EXPECT_WRITE(p + 2 * L, 1);
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 	EXPECT_STATUS(STATUS_SUCCESS, release(p + 2 * L));
-	EXPECT_TRUE(wait_until(5, (after = books(), books_same(&before, &after))));
+	EXPECT_TRUE(wait_until(5, (after = traces(), traces_same(&before, &after))));
 }
 
 static int dies_with_large_pages(int sock, void *arg)

@@ -182,35 +182,22 @@ static bool one_life(int how)
 
 TEST(nothing_is_left_of_200_processes)
 {
-	int64_t shmem, charge, refcnt, objects, slab;
+	struct books before;
+	int64_t slab;
 	int i, bad = 0;
 
 	/* What stays for good comes with the first ones. */
 	for (i = 0; i < 20; i++)
 		one_life(i % 3);
 	sleep_ms(1500);
-	refcnt = quiet_refcnt();
-	shmem = meminfo("Shmem");
-	charge = meminfo("Committed_AS");
-	objects = slab_objects();
+	quiet_refcnt();
+	before = books_now();
 	slab = meminfo("SUnreclaim");
 	for (i = 0; i < 200 / (int)slow(); i++)
 		if (!one_life(i % 3))
 			bad++;
 	EXPECT_EQ(0, bad);
-	EXPECT_REFCNT(refcnt);
-	EXPECT_TRUE(wait_until(5, meminfo("Shmem") == shmem)) {
-		TH_LOG("Shmem %lld, was %lld", (long long)meminfo("Shmem"), (long long)shmem);
-	}
-	EXPECT_TRUE(wait_until(5, meminfo("Committed_AS") == charge)) {
-		TH_LOG("Committed_AS %lld, was %lld", (long long)meminfo("Committed_AS"),
-		       (long long)charge);
-	}
-	/* Objects in caches that bear the module's name are countable. */
-	EXPECT_TRUE(wait_until(10, slab_objects() <= objects)) {
-		TH_LOG("slab objects %lld, were %lld", (long long)slab_objects(),
-		       (long long)objects);
-	}
+	EXPECT_BOOKS(10, before);
 	/* One forgotten region of each would be some 500 KiB. */
 	EXPECT_TRUE(wait_until(5, meminfo("SUnreclaim") - slab < (int64_t)(384 * KIB))) {
 		TH_LOG("SUnreclaim grew by %lld", (long long)(meminfo("SUnreclaim") - slab));
@@ -247,8 +234,11 @@ TEST(nothing_is_left_of_many_regions)
 
 TEST(a_process_killed_in_the_middle_of_calls)
 {
-	int64_t refcnt = quiet_refcnt(), shmem = meminfo("Shmem"), charge = meminfo("Committed_AS");
+	struct books before;
 	int i;
+
+	quiet_refcnt();
+	before = books_now();
 
 	for (i = 0; i < 30; i++) {
 		pid_t pid = fork();
@@ -270,12 +260,7 @@ TEST(a_process_killed_in_the_middle_of_calls)
 		kill(pid, SIGKILL);
 		ASSERT_EQ(pid, waitpid(pid, NULL, 0));
 	}
-	EXPECT_REFCNT(refcnt);
-	EXPECT_TRUE(wait_until(5, meminfo("Shmem") == shmem));
-	EXPECT_TRUE(wait_until(5, meminfo("Committed_AS") == charge)) {
-		TH_LOG("Committed_AS %lld, was %lld", (long long)meminfo("Committed_AS"),
-		       (long long)charge);
-	}
+	EXPECT_BOOKS(10, before);
 }
 
 TEST_HARNESS_MAIN

@@ -2623,7 +2623,7 @@ TEST_F(race, everything_meets_everything)
 	const char *seed_text = getenv("NTVM_SOAK_SEED");
 	double seconds = seconds_text ? atof(seconds_text) : 30;
 	uint32_t seed = seed_text ? strtoul(seed_text, NULL, 0) : (uint32_t)time(NULL);
-	int64_t shmem, charge, refcnt, objects;
+	struct books before;
 	char line[1024];
 	size_t len = 0;
 	unsigned int i;
@@ -2642,10 +2642,7 @@ TEST_F(race, everything_meets_everything)
 	shared_reset(seed);
 	settings_restore();
 	sleep_ms(1500);
-	refcnt = module_refcnt();
-	shmem = meminfo("Shmem");
-	charge = meminfo("Committed_AS");
-	objects = slab_objects();
+	before = books_now();
 	run(_metadata, seconds);
 	for (i = 0; i < KINDS; i++)
 		len += snprintf(line + len, sizeof(line) - len, " %s=%llu", kinds[i].name,
@@ -2663,20 +2660,7 @@ TEST_F(race, everything_meets_everything)
 			TH_LOG("no %s", kinds[certain[i]].name);
 		}
 	settings_restore();
-	EXPECT_TRUE(wait_until(10, module_refcnt() == refcnt)) {
-		TH_LOG("refcnt %lld, was %lld", (long long)module_refcnt(), (long long)refcnt);
-	}
-	EXPECT_TRUE(wait_until(10, meminfo("Shmem") == shmem)) {
-		TH_LOG("Shmem %lld, was %lld", (long long)meminfo("Shmem"), (long long)shmem);
-	}
-	EXPECT_TRUE(wait_until(10, meminfo("Committed_AS") == charge)) {
-		TH_LOG("Committed_AS %lld, was %lld", (long long)meminfo("Committed_AS"),
-		       (long long)charge);
-	}
-	EXPECT_TRUE(wait_until(10, slab_objects() <= objects)) {
-		TH_LOG("slab objects %lld, were %lld", (long long)slab_objects(),
-		       (long long)objects);
-	}
+	EXPECT_BOOKS(10, before);
 }
 
 TEST_HARNESS_MAIN

@@ -306,7 +306,7 @@ TEST(one_region_under_threads)
 	const char *seconds_text = getenv("NTVM_STRESS_SECONDS");
 	const char *seed_text = getenv("NTVM_STRESS_SEED");
 	double seconds = seconds_text ? atof(seconds_text) : 60;
-	int64_t shmem, charge, refcnt, objects;
+	struct books before;
 	struct child c;
 	double warm_up = 0.5;
 
@@ -322,10 +322,7 @@ TEST(one_region_under_threads)
 	}
 	memset(S, 0, sizeof(*S));
 	sleep_ms(1000);
-	refcnt = module_refcnt();
-	shmem = meminfo("Shmem");
-	charge = meminfo("Committed_AS");
-	objects = slab_objects();
+	before = books_now();
 	ASSERT_TRUE(child_start(&c, stress_process, &seconds));
 	EXPECT_EQ(0, child_wait(&c));
 	TH_LOG("%.0f s: %llu calls, %llu touches (%llu found data or zero), %llu queries, %llu toggles",
@@ -340,20 +337,7 @@ TEST(one_region_under_threads)
 	EXPECT_LT(0, S->hits);
 	EXPECT_LT(0, S->toggles);
 	EXPECT_LT(0, S->queries);
-	EXPECT_TRUE(wait_until(5, module_refcnt() == refcnt)) {
-		TH_LOG("refcnt %lld, was %lld", (long long)module_refcnt(), (long long)refcnt);
-	}
-	EXPECT_TRUE(wait_until(5, meminfo("Shmem") == shmem)) {
-		TH_LOG("Shmem %lld, was %lld", (long long)meminfo("Shmem"), (long long)shmem);
-	}
-	EXPECT_TRUE(wait_until(5, meminfo("Committed_AS") == charge)) {
-		TH_LOG("Committed_AS %lld, was %lld", (long long)meminfo("Committed_AS"),
-		       (long long)charge);
-	}
-	EXPECT_TRUE(wait_until(10, slab_objects() <= objects)) {
-		TH_LOG("slab objects %lld, were %lld", (long long)slab_objects(),
-		       (long long)objects);
-	}
+	EXPECT_BOOKS(10, before);
 }
 
 TEST_HARNESS_MAIN
