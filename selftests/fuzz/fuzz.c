@@ -69,6 +69,7 @@ static const uint32_t bad_protections[] = {
 	PAGE_READWRITE | PAGE_GUARD | PAGE_NOCACHE,
 };
 
+/* Those about 1 << 47 are about the end of user space. */
 static const uint64_t bad_addresses[] = {
 	1, 0xfff, 0x1000, 0xffff, 0x7ffffffdffff, 0x7ffffffe0000, 0x7fffffff0000, 0x7ffffffff000,
 	0x7fffffffffff, 0x800000000000, 0xffff800000000000, ~0ull, ~0ull - 0xfff,
@@ -78,6 +79,12 @@ static const uint64_t bad_sizes[] = {
 	0, ~0ull, ~0ull - 0xfff, 1ull << 63, 1ull << 47, 0x7ffffffe0000, 0x800000000000,
 };
 
+/* With five levels of page tables user space ends that much later. */
+static uint64_t further(const struct world *w)
+{
+	return w->m.user_end + M_PAGE - (1ull << 47);
+}
+
 /* Near the edge of a region, or of a page, or anywhere in the window. */
 static uint64_t some_address(struct world *w)
 {
@@ -86,8 +93,10 @@ static uint64_t some_address(struct world *w)
 	const struct model_page *p = &w->m.page[page];
 	uint64_t at;
 
-	if (chance(r, 3))
-		return PICK(r, bad_addresses);
+	if (chance(r, 3)) {
+		at = PICK(r, bad_addresses);
+		return at > UINT32_MAX && at < 1ull << 48 ? at + further(w) : at;
+	}
 	if (p->region && chance(r, 60))
 		page = chance(r, 70) ? w->m.region[p->region].first : w->m.region[p->region].last;
 	at = w->m.start + page * M_PAGE;
@@ -104,8 +113,10 @@ static uint64_t some_size(struct world *w, uint64_t base)
 	struct rng *r = &w->rng;
 	uint64_t size;
 
-	if (chance(r, 3))
-		return PICK(r, bad_sizes);
+	if (chance(r, 3)) {
+		size = PICK(r, bad_sizes);
+		return size > UINT32_MAX && size < 1ull << 48 ? size + further(w) : size;
+	}
 	if (chance(r, 8))
 		return 0;
 	if (model_inside(&w->m, base, 1) && chance(r, 40)) {
@@ -561,6 +572,21 @@ static void run(struct world *w, const struct op *ops, int n, struct difference 
 
 /* --- sequences, in children ------------------------------------------------------- */
 
+/* Where user space ends: what lies above 47 bits is only given to who asks for it. */
+static uint64_t user_end(void)
+{
+	void *p = mmap((void *)(uintptr_t)(1ull << 50), M_PAGE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t end = ((uintptr_t)p >> 47 ? 1ull << 56 : 1ull << 47) - M_PAGE;
+
+	if (p == MAP_FAILED) {
+		perror("fuzz: mmap");
+		exit(2);
+	}
+	munmap(p, M_PAGE);
+	return end;
+}
+
 static void world_init(struct world *w, uint64_t seed, int thread)
 {
 	LIBNT_INFO info;
@@ -571,7 +597,7 @@ static void world_init(struct world *w, uint64_t seed, int thread)
 	}
 	w->rng.s = seed * 0x2545f4914f6cdd1dull + thread;
 	w->extended = true;
-	model_init(&w->m, WINDOW + thread * APART, info.MaximumAddress, 0x7ffffffff000ull, seed & 1);
+	model_init(&w->m, WINDOW + thread * APART, info.MaximumAddress, user_end(), seed & 1);
 }
 
 /* What a thread of a child does; shared with the parent, which looks at it afterwards. */
@@ -758,7 +784,7 @@ static void put_vector(FILE *f, const struct op *ops, int n, uint64_t seed, int 
 	struct answer a;
 
 	put_window = WINDOW + thread * APART;
-	model_init(&m, put_window, 0x7ffffffdffffull, 0x7ffffffff000ull, seed & 1);
+	model_init(&m, put_window, 0x7ffffffdffffull, user_end(), seed & 1);
 	fprintf(f, "# %s\n", d->what);
 	fprintf(f, "F%llu fuzz page:fuzz D mode=%s\n", (unsigned long long)seed,
 		seed & 1 ? "windows" : "documented");
