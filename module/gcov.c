@@ -3,7 +3,7 @@
  * What gcov wants to know, without help from the kernel: stock kernels have no
  * CONFIG_GCOV_KERNEL, and the one of our own that has it is slow for other
  * reasons. The compiler lets each object register its counters by a
- * constructor; these are called here, as such kernels call none, and files in
+ * constructor; these are called here where the kernel calls none, and files in
  * debugfs give out the counters as the .gcda files that gcov reads.
  *
  * Only in builds with NTVM_GCOV=y. No locks: the list is made before there are
@@ -51,11 +51,16 @@ struct ntvm_gcov_object {
 
 typedef void (*ntvm_gcov_constructor)(void);
 
+/* A kernel that calls constructors calls these, too. */
+static void __init ntvm_gcov_mark(void)
+{
+}
+
 /* The linker sorts by these names, and the compiler's constructors are between them. */
 static ntvm_gcov_constructor ntvm_gcov_first
-	__used __section(".init_array.00001") __aligned(sizeof(void *));
+	__used __section(".init_array.00001") __aligned(sizeof(void *)) = ntvm_gcov_mark;
 static ntvm_gcov_constructor ntvm_gcov_last
-	__used __section(".init_array.65534") __aligned(sizeof(void *));
+	__used __section(".init_array.65534") __aligned(sizeof(void *)) = ntvm_gcov_mark;
 
 static struct ntvm_gcov_object *ntvm_gcov_objects;
 static struct dentry *ntvm_gcov_dir;
