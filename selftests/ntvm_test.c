@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <setjmp.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 /* --- touching memory ------------------------------------------------------- */
 
@@ -568,6 +569,34 @@ int64_t slab_objects(void)
 int64_t module_refcnt(void)
 {
 	return read_number("/sys/module/ntvm/refcnt");
+}
+
+const char *module_path(void)
+{
+	const char *path = getenv("NTVM_MODULE");
+
+	return path ? path : "/ntvm/ntvm.ko";
+}
+
+bool module_loaded(void)
+{
+	return !access("/sys/module/ntvm/refcnt", F_OK);
+}
+
+int module_load(void)
+{
+	int fd = open(module_path(), O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 ? errno : 0;
+
+	if (!err && syscall(SYS_finit_module, fd, "", 0))
+		err = errno;
+	close(fd);
+	return err;
+}
+
+int module_unload(void)
+{
+	return syscall(SYS_delete_module, "ntvm", O_NONBLOCK) ? errno : 0;
 }
 
 struct books books_now(void)

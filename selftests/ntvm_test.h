@@ -193,6 +193,12 @@ void vma_perms(uintptr_t addr, char perms[8]);
 /* Live objects in the slab caches of the module; -1: it has none by name. */
 int64_t slab_objects(void);
 int64_t module_refcnt(void);
+/* Where it is: NTVM_MODULE, or where tools/ntvm-vm puts it. */
+const char *module_path(void);
+bool module_loaded(void);
+/* These return 0 or errno; EWOULDBLOCK where somebody holds it. */
+int module_load(void);
+int module_unload(void);
 /* First number in a file; -1 on failure. */
 int64_t read_number(const char *path);
 int read_file(const char *path, char *buf, size_t size);

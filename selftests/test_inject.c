@@ -2,8 +2,7 @@
 /*
  * Every allocation and every user copy of every operation fails once.
  *
- * The kernel's fault injection counts, for one task, the allocations (slab and
- * pages) and user copies that come, and has the n-th of them fail. Each operation
+ * The kernel's fault injection (inject.h) has the n-th of them fail. Each operation
  * is made from the same state with n = 1, 2, 3 ... until it makes fewer than n.
  * What must hold each time: the result is a documented status; an operation that
  * failed has changed nothing, and works when it is repeated; one that succeeded
@@ -20,7 +19,7 @@
  * Work that runs in the module's workers is walked by arming all unbound workers of
  * the kernel. Only a kernel with fault injection runs this: tools/debug.config.
  */
-#include "ntvm_test.h"
+#include "inject.h"
 
 #include <dirent.h>
 #include <sys/resource.h>
@@ -35,22 +34,6 @@
 #define ERRNO(e)	(0xe0000000u | (e))	/* no NT status */
 #define LONG		900			/* seconds, for a test case */
 #define MOST		3000			/* failures of one operation */
-
-/* --- the machinery of fault injection -------------------------------------- */
-
-enum { SLAB, PAGE, COPY, KINDS };
-static const char *const kind_dir[KINDS] = { "failslab", "fail_page_alloc", "fail_usercopy" };
-static const char *const kind_name[KINDS] = { "slab", "page", "copy" };
-static int nth_fd = -1;		/* the n-th fails */
-static int all_fd = -1;		/* and then all do */
-
-static bool knob(const char *dir, const char *name, const char *value)
-{
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", dir, name);
-	return !write_file(path, value);
-}
 
 /* How an operation is walked. */
 enum walk { WARM, COLD, ALL, WALKS };
@@ -90,22 +73,6 @@ static void tally_row(const char *name, const struct tally *t)
 	fflush(stdout);
 }
 
-/* NULL, or what this kernel lacks. */
-static const char *inject_missing(void)
-{
-	char path[128];
-	int i;
-
-	if (access("/proc/self/fail-nth", W_OK))
-		return "no fault injection in this kernel (/proc/self/fail-nth)";
-	for (i = 0; i < KINDS; i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/times", kind_dir[i]);
-		if (access(path, W_OK))
-			return "no fault injection of all kinds (/sys/kernel/debug/fail*)";
-	}
-	return NULL;
-}
-
 /* Before the harness: a kernel without fault injection is the program's business. */
 static void __attribute__((constructor)) inject_check(void)
 {
@@ -126,61 +93,6 @@ static void __attribute__((destructor)) inject_end(void)
 {
 	if (total && total != MAP_FAILED && total->ops)
 		tally_row("all", total);
-}
-
-/*
- * All of what may be made to fail; quietly. Probabilities speak of tasks that are
- * marked, by make-it-fail, and of allocations alone: who disarms has to copy.
- */
-static bool knobs_setup(void)
-{
-	bool ok = true;
-	int i;
-
-	for (i = 0; i < KINDS; i++) {
-		ok &= knob(kind_dir[i], "task-filter", "Y");
-		ok &= knob(kind_dir[i], "probability", i == COPY ? "0" : "100");
-		ok &= knob(kind_dir[i], "interval", "1");
-		ok &= knob(kind_dir[i], "verbose", "0");
-		ok &= knob(kind_dir[i], "times", "1000000000");
-	}
-	ok &= knob("failslab", "ignore-gfp-wait", "N");
-	ok &= knob("failslab", "cache-filter", "N");
-	ok &= knob("fail_page_alloc", "ignore-gfp-wait", "N");
-	ok &= knob("fail_page_alloc", "ignore-gfp-highmem", "N");
-	ok &= knob("fail_page_alloc", "min-order", "0");
-	nth_fd = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-	all_fd = open("/proc/thread-self/make-it-fail", O_RDWR | O_CLOEXEC);
-	return ok && nth_fd >= 0 && all_fd >= 0;
-}
-
-static long fd_number(int fd)
-{
-	char text[32];
-	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-
-	if (n <= 0)
-		return -1;
-	text[n] = 0;
-	return strtol(text, NULL, 0);
-}
-
-/* Which kind has just failed: its count of times went down. */
-static int kind_of_failure(void)
-{
-	static int64_t last[KINDS];
-	char path[128];
-	int64_t left;
-	int i, kind = -1;
-
-	for (i = 0; i < KINDS; i++) {
-		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/times", kind_dir[i]);
-		left = read_number(path);
-		if (left != last[i])
-			kind = i;
-		last[i] = left;
-	}
-	return kind;
 }
 
 /* --- arming ---------------------------------------------------------------- */
@@ -222,8 +134,6 @@ static void workers_arm(unsigned int n)
 		pwrite(worker_fd[i], text, len, 0);
 }
 
-enum outcome { HIT, FEWER, NOBODY };	/* NOBODY: no worker that was armed did it */
-
 static enum outcome workers_outcome(unsigned int n)
 {
 	enum outcome out = NOBODY;
@@ -237,28 +147,6 @@ static enum outcome workers_outcome(unsigned int n)
 		else if (left > 0 && left < (long)n && out == NOBODY)
 			out = FEWER;
 	}
-	return out;
-}
-
-static void self_arm(unsigned int n, bool all)
-{
-	char text[16];
-	int len = snprintf(text, sizeof(text), "%u", n);
-
-	if (all)
-		pwrite(all_fd, "1", 1, 0);
-	pwrite(nth_fd, text, len, 0);
-}
-
-/* Telling and disarming copy from and to the user, and may be what fails. */
-static enum outcome self_outcome(bool all)
-{
-	enum outcome out = fd_number(nth_fd) ? FEWER : HIT;
-
-	while (all && pwrite(all_fd, "0", 1, 0) != 1)
-		;
-	while (pwrite(nth_fd, "0", 1, 0) != 1)
-		;
 	return out;
 }
 

@@ -20,41 +20,11 @@
 #define SIZE	(64 * P)
 #define USERS	2
 
-static const char *module_path(void)
-{
-	const char *path = getenv("NTVM_MODULE");
-
-	return path ? path : "/ntvm/ntvm.ko";
-}
-
 static unsigned int rounds(void)
 {
 	const char *text = getenv("NTVM_UNLOAD_ROUNDS");
 
 	return text ? strtoul(text, NULL, 0) : 30;
-}
-
-static bool loaded(void)
-{
-	return !access("/sys/module/ntvm/refcnt", F_OK);
-}
-
-/* 0 or errno */
-static int load(void)
-{
-	int fd = open(module_path(), O_RDONLY | O_CLOEXEC);
-	int err = fd < 0 ? errno : 0;
-
-	if (!err && syscall(SYS_finit_module, fd, "", 0))
-		err = errno;
-	close(fd);
-	return err;
-}
-
-/* 0 or errno, EWOULDBLOCK where somebody holds it */
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "ntvm", O_NONBLOCK) ? errno : 0;
 }
 
 /* --- who holds it ------------------------------------------------------------------ */
@@ -224,7 +194,7 @@ FIXTURE(unload) {
 
 FIXTURE_SETUP(unload)
 {
-	if (!loaded())
+	if (!module_loaded())
 		SKIP(return, "the module is not loaded");
 	if (access(module_path(), R_OK))
 		SKIP(return, "there is no module at %s", module_path());
@@ -232,13 +202,13 @@ FIXTURE_SETUP(unload)
 	self->traffic = mmap(NULL, P, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->traffic);
 	/* Of the programs before this one nothing may be left. */
-	ASSERT_TRUE(wait_until(10, !unload()));
+	ASSERT_TRUE(wait_until(10, !module_unload()));
 }
 
 FIXTURE_TEARDOWN_PARENT(unload)
 {
-	if (!loaded() && !access(module_path(), R_OK))
-		EXPECT_EQ(0, load());
+	if (!module_loaded() && !access(module_path(), R_OK))
+		EXPECT_EQ(0, module_load());
 }
 
 static void gone(struct child *c)
@@ -257,18 +227,18 @@ TEST_F(unload, is_refused_while_somebody_has_something)
 
 	for (i = 0; i < n; i++) {
 		which = i % ARRAY_SIZE(holders);
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, module_load());
 		ASSERT_TRUE(child_start(&c, holds, &which));
 		if (!child_hear(c.sock, &word))
 			word = 0;
-		err = unload();
+		err = module_unload();
 		gone(&c);
 		ASSERT_EQ(1u, word) TH_LOG("round %zu: no %s", i, holders[which].name);
 		ASSERT_EQ(EWOULDBLOCK, err)
 			TH_LOG("round %zu: unloaded in spite of %s", i, holders[which].name);
-		ASSERT_TRUE(wait_until(20, !unload()))
+		ASSERT_TRUE(wait_until(20, !module_unload()))
 			TH_LOG("round %zu: it stays without %s", i, holders[which].name);
-		ASSERT_FALSE(loaded());
+		ASSERT_FALSE(module_loaded());
 		ASSERT_NE(0, access("/dev/ntvm", F_OK));
 	}
 }
@@ -284,10 +254,10 @@ TEST_F(unload, waits_for_nobody_and_hurts_nobody)
 		ASSERT_TRUE(child_start(&users[i], passes_by, self->traffic));
 	/* On a slow machine programs are fewer than modules: until both were enough. */
 	while ((done < n || uses < n) && now() < end) {
-		ASSERT_EQ(0, load());
+		ASSERT_EQ(0, module_load());
 		/* Some time for the others, a different one each time. */
 		usleep(done * 997 % 20000);
-		while ((err = unload()) == EWOULDBLOCK && now() < end) {
+		while ((err = module_unload()) == EWOULDBLOCK && now() < end) {
 			refused++;
 			usleep(100);
 		}

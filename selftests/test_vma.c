@@ -159,6 +159,17 @@ TEST(executable_runs_have_vmas_of_their_own_and_give_them_back)
 	EXPECT_STATUS(STATUS_SUCCESS, protect(p, 4 * P, PAGE_EXECUTE));
 	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 	EXPECT_EQ(0, vmas_of(p, 64 * P));
+	/* Neighbours that are too large to be mapped anew for one page are in the end. */
+	p = reserve_commit(32 * MIB, PAGE_READWRITE);
+	ASSERT_NE(NULL, p);
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p + 8 * MIB, P, PAGE_EXECUTE_READ));
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p + 24 * MIB, P, PAGE_EXECUTE_READ));
+	EXPECT_EQ(5, vmas_of(p, 32 * MIB));
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p + 8 * MIB, P, PAGE_READWRITE));
+	EXPECT_EQ(5, vmas_of(p, 32 * MIB));
+	EXPECT_STATUS(STATUS_SUCCESS, protect(p + 24 * MIB, P, PAGE_READWRITE));
+	EXPECT_EQ(1, vmas_of(p, 32 * MIB));
+	EXPECT_STATUS(STATUS_SUCCESS, release(p));
 }
 
 TEST(alternating_executable_pages_and_the_limit_of_vmas)
