@@ -665,7 +665,7 @@ int ntvm_stash_fill_beyond(const struct ntvm_pages *t, struct ntvm_stash *s, uns
  * ntvm_stash_drop - free what is left in a stash
  * @s: the stash, empty afterwards
  *
- * Context: Any.
+ * Context: May sleep.
  */
 void ntvm_stash_drop(struct ntvm_stash *s)
 {
@@ -677,6 +677,8 @@ void ntvm_stash_drop(struct ntvm_stash *s)
 		s->list = n->next;
 		s->nr--;
 		kmem_cache_free(ntvm_node_cache, n);
+		if (s->nr % NTVM_FREE_BATCH == 0)
+			cond_resched();
 	}
 }
 
