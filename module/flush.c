@@ -52,6 +52,7 @@ static bool ntvm_view_look(struct mm_struct *mm, struct ntvm_view *view)
 		if (!ntvm_view_goes_on(vma, next))
 			break;
 		vma = next;
+		cond_resched();
 	}
 	if (whole)
 		view->end = vma->vm_end;

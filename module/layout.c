@@ -370,6 +370,7 @@ int ntvm_layout_kind(struct ntvm_process *p, struct ntvm_extent *x,
 		}
 		if (ntvm_vma_kind(vma) != kind)
 			change = true;
+		cond_resched();
 	}
 	if (change) {
 		while ((start > x->start && (vma = ntvm_layout_vma(mm, x, start - 1)) &&

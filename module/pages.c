@@ -665,7 +665,7 @@ int ntvm_stash_fill_beyond(const struct ntvm_pages *t, struct ntvm_stash *s, uns
  * ntvm_stash_drop - free what is left in a stash
  * @s: the stash, empty afterwards
  *
- * Context: Any.
+ * Context: May sleep.
  */
 void ntvm_stash_drop(struct ntvm_stash *s)
 {
@@ -677,6 +677,8 @@ void ntvm_stash_drop(struct ntvm_stash *s)
 		s->list = n->next;
 		s->nr--;
 		kmem_cache_free(ntvm_node_cache, n);
+		if (s->nr % NTVM_FREE_BATCH == 0)
+			cond_resched();
 	}
 }
 
@@ -745,14 +747,23 @@ static noinline void ntvm_pages_fold(struct ntvm_pages *t, unsigned long page, u
 static void ntvm_leaf_set(struct ntvm_node *n, unsigned int first, unsigned int last,
 			  u8 keep, u8 value)
 {
-	unsigned int i;
+	const unsigned int bytes = sizeof(unsigned long);
+	unsigned int i = first;
 
 	if (!keep) {
 		memset(&n->state[first], value, last - first + 1);
 		return;
 	}
-	for (i = first; i <= last; i++)
-		WRITE_ONCE(n->state[i], (n->state[i] & keep) | value);
+	while (i <= last) {
+		if (i % bytes == 0 && last - i >= bytes - 1) {
+			WRITE_ONCE(n->word[i / bytes], (n->word[i / bytes] & NTVM_BYTES(keep)) |
+						       NTVM_BYTES(value));
+			i += bytes;
+		} else {
+			WRITE_ONCE(n->state[i], (n->state[i] & keep) | value);
+			i++;
+		}
+	}
 }
 
 static void ntvm_slot_set(void **slot, unsigned int level, unsigned long first,

@@ -349,6 +349,7 @@ static void ntvm_process_gap(struct ntvm_process *p, const struct ntvm_region *r
 			in_gap = true;
 		}
 		pos = vma->vm_end;
+		cond_resched();
 	}
 	mmap_read_unlock(p->mm);
 }

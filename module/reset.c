@@ -634,6 +634,8 @@ static unsigned long ntvm_purge_extent(struct ntvm_extent *x, unsigned long star
 	if (!down_read_trylock(&x->fault_lock))
 		return end;
 	while (page <= last && pg->steps && pg->left) {
+		/* Reclaim may sleep, and others wait for nothing of what is held here. */
+		cond_resched();
 		pg->steps--;
 		state = ntvm_pages_run(&x->pages, page, min(last, page + NTVM_PURGE_LOOK - 1),
 				       &run);

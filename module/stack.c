@@ -227,7 +227,9 @@ static void ntvm_stack_apply(struct ntvm_stack_plan *plan, struct ntvm_extent *x
 	if (!ntvm_stack_commits(plan))
 		return;
 	for (page = plan->first; page <= plan->last; page = last + 1) {
-		old = ntvm_pages_run(&x->pages, page, plan->last, &last);
+		/* What is guaranteed may be 4 GiB of single pages. */
+		cond_resched();
+		old = ntvm_pages_run_long(&x->pages, page, plan->last, &last);
 		if (!ntvm_state_committed(old)) {
 			old = base | (plan->overflow ? 0 : NTVM_STATE_GUARD);
 		} else if (plan->overflow || (old & NTVM_STATE_PROT) == NTVM_PROT_NA) {

@@ -21,6 +21,7 @@
 /**
  * struct ntvm_vector_run - a batch on its way
  * @process: the target
+ * @caller: who asks; a worker that does it for the caller lives on when that is killed
  * @entries: the batch
  * @nr: its entries
  * @stop: end after the first that fails
@@ -34,6 +35,7 @@
  */
 struct ntvm_vector_run {
 	struct ntvm_process *process;
+	struct task_struct *caller;
 	struct ntvm_vector_entry *entries;
 	unsigned int nr;
 	bool stop;
@@ -258,6 +260,11 @@ static void ntvm_vector_batch(void *arg)
 	ntvm_ledger_stock(&run->process->ledger, pages);
 
 	for (run->done = 0; run->done < run->nr && !run->failed; run->done++) {
+		/* Each may be of a large range that must be changed as a whole. */
+		if (unlikely(fatal_signal_pending(run->caller))) {
+			run->err = -EINTR;
+			break;
+		}
 		e = &run->entries[run->done];
 		switch (e->op) {
 		case NTVM_VECTOR_COMMIT:
@@ -387,6 +394,7 @@ int ntvm_ioc_vector(struct ntvm_call *call)
 	struct ntvm_vector_entry __user *entries = u64_to_user_ptr(v->entries);
 	struct ntvm_vector_run run = {
 		.process = call->process,
+		.caller = current,
 		.stop = v->vector_flags & NTVM_VECTOR_STOP,
 	};
 
