@@ -625,13 +625,27 @@ void sleep_ms(unsigned int ms)
 		;
 }
 
-bool swap_on(size_t size)
+bool swap_on_device(const char *path, size_t size)
 {
 	uint8_t header[4096] = { 0 };
 	uint32_t *words = (uint32_t *)(header + 1024);
-	char text[32];
 	bool written;
 	int fd;
+
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	words[0] = 1;			/* version */
+	words[1] = size / P - 1;	/* last page */
+	memcpy(header + 4086, "SWAPSPACE2", 10);
+	written = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
+	close(fd);
+	return written && !swapon(path, 0);
+}
+
+bool swap_on(size_t size)
+{
+	char text[32];
 
 	if (access("/dev/zram0", F_OK) && system("modprobe zram") && access("/dev/zram0", F_OK))
 		return false;
@@ -642,15 +656,7 @@ bool swap_on(size_t size)
 	snprintf(text, sizeof(text), "%zu", size);
 	if (write_file("/sys/block/zram0/disksize", text))
 		return false;
-	fd = open("/dev/zram0", O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	words[0] = 1;			/* version */
-	words[1] = size / P - 1;	/* last page */
-	memcpy(header + 4086, "SWAPSPACE2", 10);
-	written = pwrite(fd, header, sizeof(header), 0) == sizeof(header) && !fsync(fd);
-	close(fd);
-	return written && !swapon("/dev/zram0", 0);
+	return swap_on_device("/dev/zram0", size);
 }
 
 int swap_off(void)

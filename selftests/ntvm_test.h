@@ -250,6 +250,8 @@ static inline bool near(int64_t a, int64_t b, int64_t tolerance)
  * without.
  */
 bool swap_on(size_t size);
+/* The same on a block device of that size; whoever turns it on calls swapoff(2). */
+bool swap_on_device(const char *path, size_t size);
 int swap_off(void);
 
 /* --- other processes -------------------------------------------------------------- */
