@@ -15,6 +15,7 @@
 
 #include "call.h"
 #include "compat.h"
+#include "delay.h"
 
 #define NTVM_COPY_PIECE		65536u
 #define NTVM_COPY_PAGES		(NTVM_COPY_PIECE / PAGE_SIZE + 1)
@@ -176,6 +177,7 @@ static unsigned int ntvm_copy_piece(struct ntvm_piece *piece)
 		return 0;
 	bytes = min_t(unsigned int, piece->bytes,
 		      got * PAGE_SIZE - offset_in_page(piece->address));
+	ntvm_debug_delay();	/* a watch may be reset now */
 	done = piece->write ? ntvm_copy_write(piece, bytes) : ntvm_copy_read(piece, bytes);
 	if (piece->write)
 		ntvm_copy_wrote(piece, done);

@@ -288,6 +288,31 @@ TEST(E4_E5_a_page_is_valid_once_it_is_touched)
 	EXPECT_EQ(PAGE_EXECUTE_READ, +ws_of(ME, p).Win32Protection);
 }
 
+/* Pages whose references are not dropped are in no account, only gone. */
+TEST(asking_holds_no_page)
+{
+	enum { SPAN = 64 * MIB, AT_ONCE = 1024 };
+	static MEMORY_WORKING_SET_EX_INFORMATION ws[AT_ONCE];
+	int64_t before, left;
+	uint8_t *p;
+	size_t i, j;
+
+	before = meminfo("MemFree");
+	p = reserve_commit(SPAN, PAGE_READWRITE);
+	ASSERT_NE(NULL, p);
+	memset(p, 1, SPAN);
+	for (i = 0; i < SPAN / P; i += AT_ONCE) {
+		for (j = 0; j < AT_ONCE; j++)
+			ws[j].VirtualAddress = p + (i + j) * P;
+		ASSERT_STATUS(STATUS_SUCCESS, query(ME, NULL, MemoryWorkingSetExInformation, ws,
+						    sizeof(ws), NULL));
+		EXPECT_EQ(1, +ws[AT_ONCE - 1].u1.VirtualAttributes.Valid);
+	}
+	ASSERT_STATUS(STATUS_SUCCESS, release(p));
+	EXPECT_TRUE(wait_until(5, (left = meminfo("MemFree")) > before - (int64_t)SPAN / 2))
+		TH_LOG("free %lld, before %lld", (long long)left, (long long)before);
+}
+
 TEST(E6_noaccess_takes_it_out_until_the_next_touch)
 {
 	uint8_t *p = reserve_commit(SIZE, PAGE_READWRITE);

@@ -7,6 +7,7 @@
 #include "ntvm_test.h"
 #include <kselftest_harness.h>
 
+#include <sched.h>
 #include <sys/syscall.h>
 
 #define SIZE	(64 * P)
@@ -43,6 +44,78 @@ static void pattern(uint8_t *p, size_t size, unsigned int seed)
 
 	for (i = 0; i < size; i++)
 		p[i] = (uint8_t)(i * 31 + i / 4096 + seed);
+}
+
+/* --- write watch --------------------------------------------------------------- */
+
+struct writer {
+	uint8_t *page;
+	int go;			/* rounds that may begin, and that are done */
+	int done;
+	NTSTATUS status;
+};
+
+static void *writes_once_a_round(void *arg)
+{
+	struct writer *w = arg;
+	SIZE_T n;
+	int round;
+
+	for (round = 1; round <= 300; round++) {
+		while (__atomic_load_n(&w->go, __ATOMIC_ACQUIRE) < round)
+			sched_yield();
+		w->status = NtWriteVirtualMemory(ME, w->page, &round, sizeof(round), &n);
+		__atomic_store_n(&w->done, round, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static bool written(uint8_t *p, ULONG flags)
+{
+	PVOID list[1];
+	ULONG_PTR nr = 1;
+	ULONG granularity;
+
+	return !NtGetWriteWatch(ME, flags, p, P, list, &nr, &granularity) && nr == 1;
+}
+
+/*
+ * The pages are looked up before they are written, and a reset may come in
+ * between: what a page holds that it did not hold after the last reset is written.
+ */
+TEST(what_is_written_after_a_reset_is_recorded)
+{
+	uint8_t *p = NULL;
+	struct writer w = {};
+	SIZE_T size = P;
+	int round, seen, between = 0, lost = 0;
+	pthread_t thread;
+	double until;
+
+	ASSERT_STATUS(STATUS_SUCCESS,
+		      NtAllocateVirtualMemory(ME, (PVOID *)&p, 0, &size,
+					      MEM_RESERVE | MEM_COMMIT | MEM_WRITE_WATCH,
+					      PAGE_READWRITE));
+	*p = 0;
+	w.page = p;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, writes_once_a_round, &w));
+	for (round = 1; round <= 300; round++) {
+		__atomic_store_n(&w.go, round, __ATOMIC_RELEASE);
+		for (until = now() + round * 37 % 500 * 1e-6; now() < until; )
+			;
+		EXPECT_STATUS(STATUS_SUCCESS, NtResetWriteWatch(ME, p, P));
+		seen = *(volatile int *)p;
+		between += seen != round;
+		while (__atomic_load_n(&w.done, __ATOMIC_ACQUIRE) < round)
+			sched_yield();
+		EXPECT_EQ(0, w.status);
+		EXPECT_EQ(round, *(volatile int *)p);
+		if (seen != round && !written(p, 0))
+			lost++;
+	}
+	EXPECT_EQ(0, lost);
+	pthread_join(thread, NULL);
+	TH_LOG("%d of 300 resets came before the write", between);
 }
 
 /* --- a second process: reserves, then tells what it reads ------------------------------- */
