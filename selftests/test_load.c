@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every allocation (and copy) while the module is loaded fails once, and all from each of
- * them on: it is then not loaded and nothing of it is left, so that it can be
- * loaded afterwards; or it is loaded all the same, and works. Most of these
- * allocations are the kernel's own, which come before and after the module's.
+ * Allocations (and copies) fail while the module is loaded, one at a time, and all
+ * from each of them on: it is then not loaded and nothing of it is left, so that it
+ * can be loaded afterwards; or it is loaded all the same, and works. The first of
+ * them are the kernel's own, for the file and its sections: some of these fail, and
+ * every one of the last, which are the module's.
  *
  * Only a kernel with fault injection runs this (inject.h). The module is found
  * where tools/ntvm-vm puts it, or where NTVM_MODULE says; it is loaded in the end.
@@ -12,7 +13,9 @@
 #include <kselftest_harness.h>
 
 #define LONG	900		/* seconds */
-#define MOST	6000		/* failures */
+#define MOST	100000		/* more than there are */
+#define LAST	250		/* of them fail each, of the others one in SOME */
+#define SOME	10
 
 FIXTURE(load) {
 };
@@ -79,16 +82,22 @@ static bool load_one(struct __test_metadata *_metadata, unsigned int n, bool all
 
 TEST_F_TIMEOUT(load, comes_to_nothing_or_to_all, LONG)
 {
-	unsigned int n, refused = 0, walk;
+	unsigned int n, total, failures, refused = 0, walk;
 	int64_t slab = 0;
 
+	self_arm(MOST, false);
+	ASSERT_EQ(0, module_load());
+	total = MOST - fd_number(nth_fd);
+	ASSERT_EQ(FEWER, self_outcome(false));
+	ASSERT_EQ(0, module_unload());
 	for (walk = 0; walk < 2; walk++) {
-		for (n = 1; n < MOST; n++)
+		failures = 0;
+		for (n = 1; n < MOST; n += n + LAST < total ? SOME : 1, failures++)
 			if (!load_one(_metadata, n, walk, &refused))
 				break;
 		ASSERT_LT(n, MOST);
-		TH_LOG("%u failures%s, %u refused", n - 1, walk ? ", and all that follow" : "",
-		       refused);
+		TH_LOG("%u of %u failures%s, %u refused", failures, total,
+		       walk ? ", and all that follow" : "", refused);
 		/* It is the module's own that was refused, too. */
 		EXPECT_LT(20u, refused);
 		refused = 0;
