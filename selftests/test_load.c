@@ -17,8 +17,27 @@
 #define LAST	250		/* of them fail each, of the others one in SOME */
 #define SOME	10
 
+/*
+ * Each failure has the kernel tell a page about it, on a slow console: only errors
+ * are shown meanwhile. Warnings leave a mark, and lockdep turns itself off.
+ */
+#define PRINTK	"/proc/sys/kernel/printk"
+#define TAINTED	"/proc/sys/kernel/tainted"
+#define WARNED	(1 << 9)
+
 FIXTURE(load) {
+	char printk[64];
+	bool warned;
 };
+
+static bool lockdep_on(void)
+{
+	char text[8192] = "", *line;
+
+	read_file("/proc/lockdep_stats", text, sizeof(text));
+	line = strstr(text, "debug_locks:");
+	return !line || strtol(line + strlen("debug_locks:"), NULL, 10);
+}
 
 FIXTURE_SETUP(load)
 {
@@ -32,10 +51,16 @@ FIXTURE_SETUP(load)
 	ASSERT_TRUE(knobs_setup());
 	/* Of the programs before this one nothing may be left. */
 	ASSERT_TRUE(wait_until(10, !module_loaded() || !module_unload()));
+	self->warned = read_number(TAINTED) & WARNED;
+	ASSERT_TRUE(lockdep_on());
+	ASSERT_LT(0, read_file(PRINTK, self->printk, sizeof(self->printk)));
+	ASSERT_EQ(0, write_file(PRINTK, "4 4 1 7"));
 }
 
 FIXTURE_TEARDOWN_PARENT(load)
 {
+	if (self->printk[0])
+		EXPECT_EQ(0, write_file(PRINTK, self->printk));
 	if (!module_loaded() && !access(module_path(), R_OK))
 		EXPECT_EQ(0, module_load());
 }
@@ -107,6 +132,8 @@ TEST_F_TIMEOUT(load, comes_to_nothing_or_to_all, LONG)
 	/* What is forgotten each time adds up. */
 	EXPECT_TRUE(wait_until(10, meminfo("SUnreclaim") - slab < (int64_t)(2 * MIB)))
 		TH_LOG("SUnreclaim grew by %lld", (long long)(meminfo("SUnreclaim") - slab));
+	EXPECT_EQ(self->warned, !!(read_number(TAINTED) & WARNED));
+	EXPECT_TRUE(lockdep_on());
 	EXPECT_EQ(0, module_load());
 }
 
