@@ -226,12 +226,10 @@ struct books {
 };
 struct books books_now(void);
 
-#define __EXPECT_BOOK(seconds, before, what, op) do {			\
-	EXPECT_TRUE(wait_until(seconds, books_now().what op (before).what)) {	\
+#define __EXPECT_BOOK(seconds, before, what, op)			\
+	EXPECT_TRUE(wait_until(seconds, books_now().what op (before).what)) \
 		TH_LOG("%s %lld, was %lld", #what, (long long)books_now().what, \
-		       (long long)(before).what);			\
-	}								\
-} while (0)
+		       (long long)(before).what)
 #define EXPECT_BOOKS(seconds, before) do {				\
 	__EXPECT_BOOK(seconds, before, refcnt, ==);			\
 	__EXPECT_BOOK(seconds, before, shmem, ==);			\
