@@ -30,15 +30,19 @@ static struct vfsmount *ntvm_mnt_large;	/* NULL: there are no large pages */
 static const struct file_operations *ntvm_shmem_fops;
 static struct file_operations ntvm_shadow_fops;
 
+/* ENOSPC is what tmpfs says when there is no memory for an inode: our mounts have no limits. */
+static int ntvm_tmpfs_errno(long err)
+{
+	return err == -ENOSPC ? -ENOMEM : err;
+}
+
 static struct file *ntvm_tmpfs_file_on(struct vfsmount *mnt, const char *name)
 {
 	struct file *file = ntvm_shmem_file(mnt, name);
 
-	if (!IS_ERR(file))
-		file_inode(file)->i_flags |= S_PRIVATE;
-	/* What tmpfs says when there is no memory for an inode. The mount has no limits. */
-	else if (PTR_ERR(file) == -ENOSPC)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(file))
+		return ERR_PTR(ntvm_tmpfs_errno(PTR_ERR(file)));
+	file_inode(file)->i_flags |= S_PRIVATE;
 	return file;
 }
 
@@ -252,18 +256,19 @@ int ntvm_shadow_init(void)
 	char options[] = "huge=never";
 	char large_options[] = "huge=always";
 	struct file *probe;
+	int err;
 
 	if (!type)
 		return -ENODEV;
 	ntvm_mnt = vfs_kern_mount(type, SB_KERNMOUNT, "ntvm", options);
 	if (IS_ERR(ntvm_mnt))
-		return PTR_ERR(ntvm_mnt);
+		return ntvm_tmpfs_errno(PTR_ERR(ntvm_mnt));
 
 	/* tmpfs's file_operations are not exported: take them from a file. */
 	probe = ntvm_tmpfs_file("ntvm");
 	if (IS_ERR(probe)) {
-		kern_unmount(ntvm_mnt);
-		return PTR_ERR(probe);
+		err = PTR_ERR(probe);
+		goto err_mnt;
 	}
 	ntvm_shmem_fops = probe->f_op;
 	ntvm_shadow_fops = *ntvm_shmem_fops;
@@ -274,11 +279,19 @@ int ntvm_shadow_init(void)
 	ntvm_shadow_fops.release = ntvm_shadow_release;
 	fput(probe);
 
-	/* Not every machine and kernel has large pages. */
+	/* Not every machine and kernel has large pages; but where memory is short now, it may. */
 	ntvm_mnt_large = vfs_kern_mount(type, SB_KERNMOUNT, "ntvm", large_options);
-	if (IS_ERR(ntvm_mnt_large))
+	if (IS_ERR(ntvm_mnt_large)) {
+		err = ntvm_tmpfs_errno(PTR_ERR(ntvm_mnt_large));
 		ntvm_mnt_large = NULL;
+		if (err == -ENOMEM)
+			goto err_mnt;
+	}
 	return 0;
+
+err_mnt:
+	kern_unmount(ntvm_mnt);
+	return err;
 }
 
 /**
