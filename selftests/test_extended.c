@@ -416,8 +416,10 @@ TEST_F(ex, X17_well_formed_and_unsatisfiable)
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, 0x2000,
 		       placed(0, 0x2000, MEM_RESERVE, 0, 0x20000fff, 0x20000000));
 #ifdef _LP64
+	/* The least that no address has, with four or five levels of page tables. */
+	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P,
+		       placed(0, P, MEM_RESERVE, 0, 0, 1ul << (64 - __builtin_clzl(self->appmax))));
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P, placed(0, P, MEM_RESERVE, 0, 0, 1ul << 63));
-	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P, placed(0, P, MEM_RESERVE, 0, 0, 1ul << 47));
 #else
 	/* The top bit itself is an address that a 32-bit program has. */
 	EXPECT_REFUSED(STATUS_NO_MEMORY, 0, P,
