@@ -97,7 +97,8 @@ static void __attribute__((destructor)) inject_end(void)
 
 /* --- arming ---------------------------------------------------------------- */
 
-#define WORKERS	64
+/* More than the kernel ever had here; which of them gets the work cannot be known. */
+#define WORKERS	768
 static int worker_fd[WORKERS];
 static int nr_workers;
 
@@ -1994,6 +1995,8 @@ static void walk_foreign(struct __test_metadata *_metadata, const struct op *ops
 		inject_all(_metadata, &op);
 	}
 	other_end();
+	/* Some of these need no worker or no memory. Were it all, nothing was armed. */
+	EXPECT_LT(0u, tally.nr[SLAB] + tally.nr[PAGE]);
 }
 #define WALK_FOREIGN(ops, w)	walk_foreign(_metadata, ops, sizeof(ops) / sizeof((ops)[0]), w)
 
