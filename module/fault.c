@@ -433,6 +433,8 @@ static void ntvm_vma_close(struct vm_area_struct *vma)
 			    !atomic_read(&p->mm->mm_users))
 				ntvm_lock_forget(x, 0, ULONG_MAX);
 			ntvm_process_poke(p);
+			/* The work may be done by now, and the reference below the last. */
+			ntvm_debug_delay();
 		}
 	}
 	ntvm_extent_put(x);

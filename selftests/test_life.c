@@ -47,24 +47,33 @@ TEST(an_open_file_holds_the_module)
 	EXPECT_REFCNT(before);
 }
 
-/* Allocates through a file of its own, and gives it up. */
-static int without_file(int sock, void *arg)
+/* SIZE bytes, allocated through a file that is closed again; half of them are filled. */
+static uint8_t *without_a_file(void)
 {
 	struct ntvm_allocate a = {
 		.size = sizeof(a), .handle = NTVM_CURRENT_PROCESS, .len = SIZE,
 		.type = NTVM_ALLOC_RESERVE | NTVM_ALLOC_COMMIT, .protect = NTVM_PAGE_READWRITE,
 	};
 	int fd = device_open(O_RDWR);
-	uint64_t word;
 	uint8_t *p;
-	int i;
 
-	(void)arg;
 	if (fd < 0 || raw(fd, NTVM_IOC_ALLOCATE, &a) || a.status)
-		return 1;
+		return NULL;
 	p = (uint8_t *)(uintptr_t)a.base;
 	memset(p, 0x5a, SIZE / 2);
 	close(fd);
+	return p;
+}
+
+static int goes_on(int sock, void *arg)
+{
+	uint8_t *p = without_a_file();
+	uint64_t word;
+	int fd, i;
+
+	(void)arg;
+	if (!p)
+		return 1;
 	/* No file left: the memory is there, its states hold. */
 	for (i = 0; i < 64; i++) {
 		struct probe r = probe_read(p + i * P);
@@ -90,7 +99,7 @@ TEST(memory_outlives_the_file_and_holds_the_module)
 	uint64_t word;
 
 	ASSERT_LE(0, before);
-	ASSERT_TRUE(child_start(&c, without_file, NULL));
+	ASSERT_TRUE(child_start(&c, goes_on, NULL));
 	ASSERT_TRUE(child_hear(c.sock, &word));
 	EXPECT_LT(before, module_refcnt());
 	/* So it cannot be unloaded under the program. */
@@ -98,6 +107,28 @@ TEST(memory_outlives_the_file_and_holds_the_module)
 	EXPECT_LE(0, module_refcnt());
 	child_tell(c.sock, 1);
 	EXPECT_EQ(0, child_wait(&c));
+	EXPECT_REFCNT(before);
+}
+
+static int exits(int sock, void *arg)
+{
+	(void)sock;
+	(void)arg;
+	return !without_a_file();
+}
+
+/* The memory is the last that holds anything, and goes under the lock of the mm. */
+TEST(nothing_is_left_of_processes_that_closed_the_file)
+{
+	int64_t before = quiet_refcnt();
+	struct child c;
+	unsigned int i;
+
+	ASSERT_LE(0, before);
+	for (i = 0; i < 100 / slow(); i++) {
+		ASSERT_TRUE(child_start(&c, exits, NULL));
+		ASSERT_EQ(0, child_wait(&c));
+	}
 	EXPECT_REFCNT(before);
 }
 
