@@ -76,6 +76,13 @@ typedef struct _MEMORY_RANGE_ENTRY {
 #define MAP_SYSTEM	2
 #endif
 
+#ifndef MEM_RESERVE_PLACEHOLDER
+#define MEM_COALESCE_PLACEHOLDERS	0x00000001
+#define MEM_PRESERVE_PLACEHOLDER	0x00000002
+#define MEM_REPLACE_PLACEHOLDER		0x00004000
+#define MEM_RESERVE_PLACEHOLDER		0x00040000
+#endif
+
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE process, PVOID *base, ULONG_PTR zero_bits,
 				       SIZE_T *size, ULONG type, ULONG protect);
 NTSTATUS NTAPI NtAllocateVirtualMemoryEx(HANDLE process, PVOID *base, SIZE_T *size, ULONG type,
