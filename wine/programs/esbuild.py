@@ -2,8 +2,9 @@
 """esbuild.exe, a Go program: its runtime reserves arenas and commits in them all day.
 
 It bundles and minifies generated modules, with a source map. The answer is
-right if both files are those of the Linux program of the same version, whose bundle in turn, run by node here, prints the number that the
-modules were generated to give.
+right if both files are those of the Linux program of the same version, whose
+bundle in turn, run by node on the host, prints the number that the modules were
+generated to give.
 
 0.19 is built with Go 1.20. Later ones want bcryptprimitives.dll, which Wine
 8.0 does not have.
@@ -22,8 +23,8 @@ FETCH = {
             "sha512-T1QyPSDCyMXaO3pzBkF96E8xMkiRYbUEZADd29SyPGabqxMViNoii+NcK7eWJAEoU6RZyEm5lVSIjTmcdoB9HA=="),
     "linux": ("@esbuild/linux-x64", "0.19.12", "package/bin/esbuild",
               "sha512-B71g1QpxfwBvNrfyJdVDexenDIt1CiDN1TIXLbhOw0KhJzE78KIFGX6OJ9MrtC0oOqMWf+0xop4qEU8JrJTwCg==")}
-ABOUT = "esbuild 0.19.12 (Go 1.20): 400 modules, 1.1 MiB, bundled and minified with a source map"
-MODULES = 400
+ABOUT = "esbuild 0.19.12 (Go 1.20): 250 modules, 0.7 MiB, bundled and minified with a source map"
+MODULES = 250
 OPTIONS = ["--bundle", "--minify", "--sourcemap", "--platform=node", "--log-level=warning"]
 
 
