@@ -17,6 +17,7 @@
 
 #define PAGE	0x1000u
 #define SLOT	0x10000u	/* the allocation granularity */
+#define SELF	NtCurrentProcess()
 
 struct test_case {
 	const char *name;	/* area.case */

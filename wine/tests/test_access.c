@@ -58,7 +58,7 @@ static void a_range_of_bytes_is_whole_pages(void)
 
 	NEED(base);
 	at = base + 3 * PAGE - 1;
-	STATUS(NtProtectVirtualMemory(NtCurrentProcess(), &at, &size, PAGE_READONLY, &old), 0);
+	STATUS(NtProtectVirtualMemory(SELF, &at, &size, PAGE_READONLY, &old), 0);
 	EQUAL(num(at), num(base + 2 * PAGE));
 	EQUAL(size, 2 * PAGE);
 	EQUAL(old, PAGE_READWRITE);
@@ -511,7 +511,8 @@ static void a_stack_overflow_is_an_exception(void)
 	DWORD code = 0;
 
 	overflowed = 0;
-	thread = CreateThread(NULL, 256 << 10, overflow_thread, NULL, STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+	thread = CreateThread(NULL, 256 << 10, overflow_thread, NULL, STACK_SIZE_PARAM_IS_A_RESERVATION,
+			      NULL);
 	NEED(handler && thread);
 	EQUAL(WaitForSingleObject(thread, 60000), WAIT_OBJECT_0);
 	GetExitCodeThread(thread, &code);

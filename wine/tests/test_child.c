@@ -178,7 +178,8 @@ static void allocated_from_outside(void)
 	NEED(have_child());
 	p = VirtualAllocEx(child.process, NULL, 8 * PAGE, MEM_RESERVE, PAGE_READWRITE);
 	NEED(p);
-	EQUAL(num(VirtualAllocEx(child.process, p + PAGE, 3 * PAGE, MEM_COMMIT, PAGE_READWRITE)), num(p + PAGE));
+	EQUAL(num(VirtualAllocEx(child.process, p + PAGE, 3 * PAGE, MEM_COMMIT, PAGE_READWRITE)),
+	      num(p + PAGE));
 	EQUAL(VirtualQueryEx(child.process, p + PAGE, &info, sizeof(info)), sizeof(info));
 	EQUAL(info.RegionSize, 3 * PAGE);
 	EQUAL(info.State, MEM_COMMIT);
@@ -238,7 +239,8 @@ static void allocated_by_the_child(void)
 	CHECK(VirtualProtectEx(child.process, p, PAGE, PAGE_NOACCESS, &old));
 	EQUAL(old, PAGE_READWRITE);
 	STATUS(TELL('l', p, 0, 0, 0, NULL), STATUS_ACCESS_VIOLATION);
-	EQUAL(num(VirtualAllocEx(child.process, p + 4 * PAGE, PAGE, MEM_COMMIT, PAGE_READWRITE)), num(p + 4 * PAGE));
+	EQUAL(num(VirtualAllocEx(child.process, p + 4 * PAGE, PAGE, MEM_COMMIT, PAGE_READWRITE)),
+	      num(p + 4 * PAGE));
 	EQUAL(TELL('s', p + 4 * PAGE, 1, 0, 0, NULL), 0);
 	CHECK(VirtualFreeEx(child.process, p + PAGE, PAGE, MEM_DECOMMIT));
 	STATUS(TELL('l', p + PAGE, 0, 0, 0, NULL), STATUS_ACCESS_VIOLATION);

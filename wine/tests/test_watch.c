@@ -203,10 +203,10 @@ static void lock(void)
 	CHECK(filled(base, 2, 4 * PAGE));
 	CHECK(VirtualUnlock(base, 3 * PAGE));
 	at = base + PAGE + 5;
-	STATUS(NtLockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), 0);
+	STATUS(NtLockVirtualMemory(SELF, &at, &size, MAP_PROCESS), 0);
 	EQUAL(num(at), num(base + PAGE));
 	EQUAL(size, PAGE);
-	STATUS(NtUnlockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), 0);
+	STATUS(NtUnlockVirtualMemory(SELF, &at, &size, MAP_PROCESS), 0);
 	CHECK(!VirtualLock(base + 8 * PAGE, PAGE));
 	/* Locked memory may be released. */
 	CHECK(VirtualLock(base, PAGE));
@@ -220,8 +220,7 @@ static void prefetch(void)
 	ULONG zero = 0;
 
 	NEED(base && commit(base, PAGE));
-	STATUS(NtSetInformationVirtualMemory(NtCurrentProcess(), VmPrefetchInformation, 1, &range, &zero, sizeof(zero)),
-	       0);
+	STATUS(NtSetInformationVirtualMemory(SELF, VmPrefetchInformation, 1, &range, &zero, sizeof(zero)), 0);
 	BLOCK(base, PAGE, MEM_COMMIT, PAGE_READWRITE);
 	BLOCK(base + PAGE, SLOT - PAGE, MEM_RESERVE, 0);
 	RELEASE(base);

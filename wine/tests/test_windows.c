@@ -9,14 +9,14 @@ static NTSTATUS nt_free(void *at, SIZE_T size, ULONG type)
 {
 	PVOID base = at;
 
-	return NtFreeVirtualMemory(NtCurrentProcess(), &base, &size, type);
+	return NtFreeVirtualMemory(SELF, &base, &size, type);
 }
 
 static NTSTATUS nt_allocate(void *at, SIZE_T size, ULONG type, ULONG protect)
 {
 	PVOID base = at;
 
-	return NtAllocateVirtualMemory(NtCurrentProcess(), &base, 0, &size, type, protect);
+	return NtAllocateVirtualMemory(SELF, &base, 0, &size, type, protect);
 }
 
 static void parts_can_be_released(void)
@@ -70,11 +70,16 @@ static void statuses_of_allocations(void)
 	STATUS(nt_allocate(NULL, ~(SIZE_T)0, MEM_RESERVE, PAGE_READWRITE), STATUS_INVALID_PARAMETER_4);
 	STATUS(nt_allocate(NULL, 1ull << 62, MEM_RESERVE, PAGE_READWRITE), STATUS_INVALID_PARAMETER_4);
 	STATUS(nt_allocate(NULL, PAGE, MEM_TOP_DOWN, PAGE_READWRITE), STATUS_INVALID_PARAMETER_5);
-	STATUS(nt_allocate(NULL, PAGE, MEM_RESET | MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE), STATUS_INVALID_PARAMETER_5);
-	STATUS(nt_allocate((void *)0x8000000000C8, PAGE, MEM_RESERVE, PAGE_READWRITE), STATUS_INVALID_PARAMETER_2);
-	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE, PAGE_NOACCESS | PAGE_WRITECOMBINE), STATUS_INVALID_PAGE_PROTECTION);
-	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE, PAGE_NOACCESS | PAGE_GUARD), STATUS_INVALID_PAGE_PROTECTION);
-	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE | MEM_COMMIT, PAGE_WRITECOPY), STATUS_INVALID_PAGE_PROTECTION);
+	STATUS(nt_allocate(NULL, PAGE, MEM_RESET | MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE),
+	       STATUS_INVALID_PARAMETER_5);
+	STATUS(nt_allocate((void *)0x8000000000C8, PAGE, MEM_RESERVE, PAGE_READWRITE),
+	       STATUS_INVALID_PARAMETER_2);
+	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE, PAGE_NOACCESS | PAGE_WRITECOMBINE),
+	       STATUS_INVALID_PAGE_PROTECTION);
+	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE, PAGE_NOACCESS | PAGE_GUARD),
+	       STATUS_INVALID_PAGE_PROTECTION);
+	STATUS(nt_allocate(NULL, PAGE, MEM_RESERVE | MEM_COMMIT, PAGE_WRITECOPY),
+	       STATUS_INVALID_PAGE_PROTECTION);
 }
 
 /* A hundred thousand runs of pages are no limit. */
@@ -155,11 +160,11 @@ static void a_lock_takes_a_guard_away(void)
 	SIZE_T size = PAGE;
 
 	NEED(base);
-	STATUS(NtLockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), STATUS_GUARD_PAGE_VIOLATION);
-	STATUS(NtLockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), 0);
-	STATUS(NtLockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), STATUS_WAS_LOCKED);
-	STATUS(NtUnlockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), 0);
-	STATUS(NtUnlockVirtualMemory(NtCurrentProcess(), &at, &size, MAP_PROCESS), STATUS_NOT_LOCKED);
+	STATUS(NtLockVirtualMemory(SELF, &at, &size, MAP_PROCESS), STATUS_GUARD_PAGE_VIOLATION);
+	STATUS(NtLockVirtualMemory(SELF, &at, &size, MAP_PROCESS), 0);
+	STATUS(NtLockVirtualMemory(SELF, &at, &size, MAP_PROCESS), STATUS_WAS_LOCKED);
+	STATUS(NtUnlockVirtualMemory(SELF, &at, &size, MAP_PROCESS), 0);
+	STATUS(NtUnlockVirtualMemory(SELF, &at, &size, MAP_PROCESS), STATUS_NOT_LOCKED);
 	RELEASE(base);
 }
 
@@ -172,16 +177,16 @@ static void classes_of_queries(void)
 
 	NEED(base && gone && commit(base, 3 * PAGE));
 	RELEASE(gone);
-	STATUS(NtQueryVirtualMemory(NtCurrentProcess(), base, MemoryRegionInformation, &region, sizeof(region), &n), 0);
+	STATUS(NtQueryVirtualMemory(SELF, base, MemoryRegionInformation, &region, sizeof(region), &n), 0);
 	EQUAL(n, sizeof(region));
 	EQUAL(region.RegionSize, SLOT);
 	EQUAL(region.CommitSize, 3 * PAGE);
-	STATUS(NtQueryVirtualMemory(NtCurrentProcess(), gone, MemoryRegionInformation, &region, sizeof(region), NULL),
+	STATUS(NtQueryVirtualMemory(SELF, gone, MemoryRegionInformation, &region, sizeof(region), NULL),
 	       STATUS_INVALID_ADDRESS);
 	memset(&image, 0xCC, sizeof(image));
-	STATUS(NtQueryVirtualMemory(NtCurrentProcess(), base, MemoryImageInformation, &image, sizeof(image), NULL), 0);
+	STATUS(NtQueryVirtualMemory(SELF, base, MemoryImageInformation, &image, sizeof(image), NULL), 0);
 	EQUAL(image.SizeOfImage, 0);
-	STATUS(NtQueryVirtualMemory(NtCurrentProcess(), gone, MemoryImageInformation, &image, sizeof(image), NULL),
+	STATUS(NtQueryVirtualMemory(SELF, gone, MemoryImageInformation, &image, sizeof(image), NULL),
 	       STATUS_INVALID_ADDRESS);
 	RELEASE(base);
 }
@@ -194,7 +199,7 @@ static void private_memory_is_not_flushed(void)
 	SIZE_T size = PAGE;
 
 	NEED(base);
-	STATUS(NtFlushVirtualMemory(NtCurrentProcess(), &at, &size, &status), STATUS_NOT_MAPPED_VIEW);
+	STATUS(NtFlushVirtualMemory(SELF, &at, &size, &status), STATUS_NOT_MAPPED_VIEW);
 	RELEASE(base);
 }
 
@@ -287,8 +292,8 @@ static void placeholders(void)
 	BLOCK(base + SLOT, SLOT, MEM_RESERVE, 0);
 	BLOCK(base + 2 * SLOT, 2 * SLOT, MEM_RESERVE, 0);
 	CHECK(!commit(base + SLOT, PAGE));
-	EQUAL(num(alloc2(NULL, base + SLOT, SLOT, MEM_RESERVE | MEM_COMMIT | MEM_REPLACE_PLACEHOLDER, PAGE_READWRITE,
-			 NULL, 0)), num(base + SLOT));
+	EQUAL(num(alloc2(NULL, base + SLOT, SLOT, MEM_RESERVE | MEM_COMMIT | MEM_REPLACE_PLACEHOLDER,
+			 PAGE_READWRITE, NULL, 0)), num(base + SLOT));
 	STATUS(load(base + SLOT), 0);
 	memset(base + SLOT, 1, SLOT);
 	STATUS(load(base), STATUS_ACCESS_VIOLATION);
@@ -309,15 +314,16 @@ static void bounds_that_exclude_each_other(void)
 
 	parameter[0].Type = parameter[1].Type = MemExtendedParameterAddressRequirements;
 	parameter[0].Pointer = parameter[1].Pointer = &wish;
-	STATUS(NtAllocateVirtualMemoryEx(NtCurrentProcess(), &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 1),
+	STATUS(NtAllocateVirtualMemoryEx(SELF, &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 1),
 	       STATUS_INVALID_PARAMETER);
 	wish.LowestStartingAddress = NULL;
-	STATUS(NtAllocateVirtualMemoryEx(NtCurrentProcess(), &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 2),
+	STATUS(NtAllocateVirtualMemoryEx(SELF, &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 2),
 	       STATUS_INVALID_PARAMETER);
 	/* From an address upwards. */
 	wish.LowestStartingAddress = (PVOID)0x600000000000ull;
 	wish.HighestEndingAddress = NULL;
-	STATUS(NtAllocateVirtualMemoryEx(NtCurrentProcess(), &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 1), 0);
+	STATUS(NtAllocateVirtualMemoryEx(SELF, &base, &size, MEM_RESERVE, PAGE_READWRITE, parameter, 1),
+	       0);
 	CHECK(num(base) >= 0x600000000000ull);
 	STATUS(nt_free(base, 0, MEM_RELEASE), 0);
 }
