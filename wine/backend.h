@@ -50,6 +50,12 @@ enum call {
 	NR_CALLS
 };
 
+/* And what is replaced for the sake of them. */
+enum hook_index {
+	HOOK_CREATE_PROCESS = NR_CALLS,
+	NR_HOOKS
+};
+
 /**
  * struct hook - a system service that is replaced
  * @name: as ntdll.so exports it
@@ -64,7 +70,7 @@ struct hook {
 	void *wine;
 };
 
-extern struct hook hooks[NR_CALLS];
+extern struct hook hooks[NR_HOOKS];
 
 /**
  * hooks_install() - replace the entries in the table of ntdll.so
@@ -83,6 +89,9 @@ const char *hooks_install(void *handle);
  * Return: false, too, before hooks_install().
  */
 bool wine_text_has(uintptr_t address);
+
+/* The data of ntdll.so that it writes itself. */
+void wine_data(uintptr_t *start, uintptr_t *end);
 
 /* --- whose memory ----------------------------------------------------------------------- */
 
@@ -105,6 +114,27 @@ bool address_is_ours(HANDLE process, uintptr_t address);
  * Return: its first byte, UINT64_MAX if there is none, or 0: there is one at @address.
  */
 uint64_t next_region(HANDLE process, uintptr_t address);
+
+/* Reads a variable of the caller's; false if it is not there. */
+bool load(void *to, const void *theirs, size_t len);
+
+/* --- buffers ------------------------------------------------------------------------------ */
+
+/**
+ * buffers_init() - find Wine's table of page protections
+ *
+ * Called in a Windows thread, by the process's first call.
+ *
+ * Return: false if it is not where, or what, it should be.
+ */
+bool buffers_init(void);
+
+/**
+ * buffers_mark() - let the server's answers through to a range
+ * @address: of a region of ntvm in this process
+ * @len: its bytes
+ */
+void buffers_mark(uintptr_t address, size_t len);
 
 /* --- other processes ---------------------------------------------------------------------- */
 
@@ -143,7 +173,7 @@ bool targets_init(void *handle);
 /**
  * target_publish() - let others on the backend find this process
  *
- * Called by the first call of a Windows thread: the process has its id by then.
+ * Called by the first call of the process: it has its Windows id by then.
  */
 void target_publish(void);
 void target_withdraw(void);
@@ -167,8 +197,7 @@ void fault_wrap(const struct sigaction *act, struct sigaction *ours);
 	X(DEVICE, "device")		/* no device any more */		\
 	X(DENIED, "denied")		/* not allowed to this process */	\
 	X(UNSUPPORTED, "unsupported")	/* ntvm does not have it */		\
-	X(PROCESS, "process")		/* another process, not on the backend */ \
-	X(WOW64, "wow64")		/* the program is a 32-bit one */
+	X(PROCESS, "process")		/* another process, not on the backend */
 
 enum reason {
 #define X(id, name)	REASON_##id,
@@ -179,11 +208,13 @@ enum reason {
 
 #define NTVM_OTHERS(X)						\
 	X(PROBES, "probes")					\
+	X(WOW64, "wow64")					\
 	X(FOREIGN, "foreign")					\
 	X(RESERVES, "reserves")					\
 	X(COMMITS, "commits")					\
 	X(RELEASES, "releases")					\
 	X(DECOMMITS, "decommits")				\
+	X(DROPPED, "replies.dropped")				\
 	X(GUARD_HITS, "guard.raised")				\
 	X(GUARD_STACK, "guard.stack")				\
 	X(GUARD_MISSED, "guard.missed")				\

@@ -13,7 +13,7 @@
  */
 #include "backend.h"
 
-#include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -31,6 +31,9 @@ typedef WINAPI NTSTATUS reset_watch_fn(HANDLE, PVOID, SIZE_T);
 typedef WINAPI NTSTATUS set_information_fn(HANDLE, ULONG, ULONG_PTR, MEMORY_RANGE_ENTRY *, PVOID,
 					   ULONG);
 
+/* The last byte of user space on 64-bit Windows. */
+#define WINDOWS_MAXIMUM	0x7ffffffefffful
+
 #define WINE(id, type)	((type *)hooks[CALL_##id].wine)
 
 /* TEB.WowTebOffset: not 0 in the threads of a 32-bit program. */
@@ -44,14 +47,44 @@ static bool is_wow64(void)
 	return offset;
 }
 
+/*
+ * Decided by the first call of the process, when it has one thread: what can only
+ * be seen from within Windows code.
+ */
+enum { UNDECIDED, ON, OFF };
+
+static atomic_int mode;
+
+static bool decide(void)
+{
+	int to = OFF;
+
+	if (is_wow64())
+		count(COUNT_WOW64);
+	else if (!buffers_init())
+		say("Wine's page table is not as expected; this is plain Wine", NULL);
+	else
+		to = ON;
+	if (to == ON)
+		target_publish();
+	atomic_store(&mode, to);
+	return to == ON;
+}
+
+static bool is_on(void)
+{
+	int now = atomic_load_explicit(&mode, memory_order_relaxed);
+
+	return now == UNDECIDED ? decide() : now == ON;
+}
+
 /* What a call begins with. False: the call is Wine's as a whole. */
 static bool begin(struct target *t, HANDLE process, ACCESS_MASK rights)
 {
 	t->process = NtCurrentProcess();
 	t->known = true;
-	if (is_wow64())
+	if (!is_on())
 		return false;
-	target_publish();
 	if (process == NtCurrentProcess())
 		return true;
 	target_get(t, process, rights);
@@ -72,8 +105,7 @@ static void passed(enum call call)
 	count(COUNT_PASSED + call);
 }
 
-/* Reads a variable of the caller's; false if it is not there. */
-static bool load(void *to, const void *theirs, size_t len)
+bool load(void *to, const void *theirs, size_t len)
 {
 	struct iovec local = { to, len }, remote = { (void *)theirs, len };
 
@@ -126,6 +158,22 @@ uint64_t next_region(HANDLE process, uintptr_t address)
 	return req.out_stop == NTVM_COPY_OUTSIDE ? req.out_next : 0;
 }
 
+/*
+ * Both have refused. If the address is nobody's the status is ntvm's, which is
+ * Windows' own; Wine's is often not.
+ */
+static NTSTATUS settle(HANDLE process, uintptr_t address, NTSTATUS ours, NTSTATUS wine)
+{
+	MEMORY_BASIC_INFORMATION info;
+
+	if (wine >= 0 || ours >= 0)
+		return wine;
+	if (WINE(QUERY, query_fn)(process, (PVOID)address, MemoryBasicInformation, &info,
+				  sizeof(info), NULL) == STATUS_SUCCESS && info.State != MEM_FREE)
+		return wine;
+	return ours;
+}
+
 /* --- allocating ------------------------------------------------------------------------- */
 
 /* What stands in the way of a reservation, NR_REASONS if it is the request itself. */
@@ -151,8 +199,17 @@ static enum reason reason_of(NTSTATUS status)
 	}
 }
 
-static void allocated(enum call call, ULONG type)
+/*
+ * What is new memory has to be marked. A commit without an address reserves as well;
+ * that it had none cannot be seen any more, but what it got is a multiple of 64 KiB,
+ * and to mark a page once more does no harm.
+ */
+static void allocated(enum call call, const struct target *t, PVOID *base, SIZE_T *size, ULONG type)
 {
+	bool reserved = type & MEM_RESERVE || ((type & MEM_COMMIT) && !((uintptr_t)*base & 0xffff));
+
+	if (reserved && t->process == NtCurrentProcess())
+		buffers_mark((uintptr_t)*base, *size);
 	if (type & MEM_RESERVE)
 		count(COUNT_RESERVES);
 	if (type & MEM_COMMIT)
@@ -189,12 +246,10 @@ static bool is_final(HANDLE process, enum call call, NTSTATUS status, PVOID *bas
 /* Nobody asks ntvm. An allocation that is made counts as one that fell back. */
 static void not_asked(enum call call, HANDLE process, ULONG type)
 {
-	if (!(type & MEM_RESERVE))
-		passed(call);
-	else if (is_wow64())
-		count(COUNT_FALLBACK + REASON_WOW64);
-	else if (process != NtCurrentProcess())
+	if (type & MEM_RESERVE && process != NtCurrentProcess() && is_on())
 		count(COUNT_FALLBACK + REASON_PROCESS);
+	else
+		passed(call);
 }
 
 static WINAPI NTSTATUS hook_allocate(HANDLE process, PVOID *base, ULONG_PTR zero_bits, SIZE_T *size,
@@ -213,9 +268,11 @@ static WINAPI NTSTATUS hook_allocate(HANDLE process, PVOID *base, ULONG_PTR zero
 		not_asked(CALL_ALLOCATE, process, type);
 	}
 	if (!final)
-		return WINE(ALLOCATE, allocate_fn)(process, base, zero_bits, size, type, protect);
+		return settle(process, load_address(base), status,
+			      WINE(ALLOCATE, allocate_fn)(process, base, zero_bits, size, type,
+							  protect));
 	if (status == STATUS_SUCCESS)
-		allocated(CALL_ALLOCATE, type);
+		allocated(CALL_ALLOCATE, &t, base, size, type);
 	else
 		count_served(CALL_ALLOCATE);
 	return status;
@@ -239,15 +296,47 @@ static bool has_foreign_parameter(const MEM_EXTENDED_PARAMETER *params, ULONG nr
 	return false;
 }
 
+/*
+ * Regions end a little below where Windows' user space does, and a program may name
+ * that end as its bound. Copies the parameters with what ntvm has for one; false if
+ * that is not what is wrong with them.
+ */
+static bool lower_bound(const MEM_EXTENDED_PARAMETER *params, ULONG nr, MEM_EXTENDED_PARAMETER *copy,
+			MEM_ADDRESS_REQUIREMENTS *req)
+{
+	bool lowered = false;
+	ULONG i;
+
+	if (nr >= MemExtendedParameterMax || !load(copy, params, nr * sizeof(*copy)))
+		return false;
+	for (i = 0; i < nr; i++) {
+		if (copy[i].Type != MemExtendedParameterAddressRequirements)
+			continue;
+		if (!load(req, copy[i].Pointer, sizeof(*req)) ||
+		    (uintptr_t)req->HighestEndingAddress < regions_end ||
+		    (uintptr_t)req->HighestEndingAddress > WINDOWS_MAXIMUM)
+			return false;
+		req->HighestEndingAddress = (PVOID)(regions_end - 2);
+		copy[i].Pointer = req;
+		lowered = true;
+	}
+	return lowered;
+}
+
 static WINAPI NTSTATUS hook_allocate_ex(HANDLE process, PVOID *base, SIZE_T *size, ULONG type,
 					ULONG protect, MEM_EXTENDED_PARAMETER *params, ULONG nr)
 {
+	MEM_EXTENDED_PARAMETER copy[MemExtendedParameterMax];
+	MEM_ADDRESS_REQUIREMENTS req;
 	NTSTATUS status = 0, asked;
 	bool final = false;
 	struct target t;
 
 	if (begin(&t, process, PROCESS_VM_OPERATION)) {
 		status = NtAllocateVirtualMemoryEx(t.process, base, size, type, protect, params, nr);
+		if (status == STATUS_INVALID_PARAMETER && nr && lower_bound(params, nr, copy, &req))
+			status = NtAllocateVirtualMemoryEx(t.process, base, size, type, protect, copy,
+							   nr);
 		asked = status;
 		if (status == STATUS_INVALID_PARAMETER && nr && has_foreign_parameter(params, nr))
 			asked = STATUS_NOT_SUPPORTED;
@@ -258,10 +347,11 @@ static WINAPI NTSTATUS hook_allocate_ex(HANDLE process, PVOID *base, SIZE_T *siz
 		not_asked(CALL_ALLOCATE_EX, process, type);
 	}
 	if (!final)
-		return WINE(ALLOCATE_EX, allocate_ex_fn)(process, base, size, type, protect, params,
-							 nr);
+		return settle(process, load_address(base), status,
+			      WINE(ALLOCATE_EX, allocate_ex_fn)(process, base, size, type, protect,
+								params, nr));
 	if (status == STATUS_SUCCESS)
-		allocated(CALL_ALLOCATE_EX, type);
+		allocated(CALL_ALLOCATE_EX, &t, base, size, type);
 	else
 		count_served(CALL_ALLOCATE_EX);
 	return status;
@@ -296,7 +386,8 @@ static WINAPI NTSTATUS hook_free(HANDLE process, PVOID *base, SIZE_T *size, ULON
 	}
 	if (!final) {
 		passed(CALL_FREE);
-		return WINE(FREE, free_fn)(process, base, size, type);
+		return settle(process, load_address(base), status,
+			      WINE(FREE, free_fn)(process, base, size, type));
 	}
 	if (status == STATUS_SUCCESS)
 		count(type & MEM_RELEASE ? COUNT_RELEASES : COUNT_DECOMMITS);
@@ -324,7 +415,8 @@ static WINAPI NTSTATUS hook_protect(HANDLE process, PVOID *base, SIZE_T *size, U
 	}
 	if (!final) {
 		passed(CALL_PROTECT);
-		return WINE(PROTECT, protect_fn)(process, base, size, protect, old);
+		return settle(process, load_address(base), status,
+			      WINE(PROTECT, protect_fn)(process, base, size, protect, old));
 	}
 	count_served(CALL_PROTECT);
 	return status;
@@ -380,6 +472,15 @@ static NTSTATUS query_working_set(HANDLE process, HANDLE windows,
 	return STATUS_SUCCESS;
 }
 
+/* What Wine calls free, ntvm has an answer for that is Windows'. */
+static bool is_free(HANDLE windows, PVOID address)
+{
+	MEMORY_BASIC_INFORMATION basic;
+
+	return WINE(QUERY, query_fn)(windows, address, MemoryBasicInformation, &basic, sizeof(basic),
+				     NULL) == STATUS_SUCCESS && basic.State == MEM_FREE;
+}
+
 static WINAPI NTSTATUS hook_query(HANDLE process, PVOID address, ULONG class, PVOID info,
 				  SIZE_T length, SIZE_T *returned)
 {
@@ -414,7 +515,8 @@ static WINAPI NTSTATUS hook_query(HANDLE process, PVOID address, ULONG class, PV
 		ours = true;
 		break;
 	default:
-		ours = address_is_ours(t.process, (uintptr_t)address);
+		ours = address_is_ours(t.process, (uintptr_t)address) ||
+		       (class != MemoryMappedFilenameInformation && is_free(process, address));
 		if (ours)
 			status = NtQueryVirtualMemory(t.process, address, class, info, length, returned);
 	}
@@ -561,7 +663,72 @@ static WINAPI NTSTATUS hook_set_information(HANDLE process, ULONG class, ULONG_P
 	return status;
 }
 
-struct hook hooks[NR_CALLS] = {
+/* --- new processes -------------------------------------------------------------------------------- */
+
+/* The part of RTL_USER_PROCESS_PARAMETERS that is looked at here. */
+struct process_parameters {
+	ULONG allocation_size, size;
+	unsigned char other[0x68];
+	UNICODE_STRING command_line;	/* at 0x70 */
+};
+
+_Static_assert(offsetof(struct process_parameters, command_line) == 0x70, "as Windows has it");
+
+/* More than there is in any version; strings may follow, up to the size. */
+#define PARAMETERS_MAX	0x10000
+
+typedef WINAPI NTSTATUS create_process_fn(HANDLE *, HANDLE *, ACCESS_MASK, ACCESS_MASK, PVOID, PVOID,
+					  ULONG, ULONG, struct process_parameters *, PVOID, PVOID);
+
+/*
+ * Wine forks, and the child, which has no memory of ntvm, makes the new program's
+ * arguments from the parameters and the command line. It gets both in memory that
+ * it does have. All else is read before the fork.
+ */
+static struct process_parameters *copy_parameters(struct process_parameters *theirs, size_t *len)
+{
+	struct process_parameters head, *copy;
+	UNICODE_STRING line;
+
+	if (!load(&head, theirs, sizeof(head)) || head.size < sizeof(head) ||
+	    head.size > PARAMETERS_MAX)
+		return NULL;
+	*len = head.size + sizeof(head) + head.command_line.Length + PAGE;
+	copy = mmap(NULL, *len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (copy == MAP_FAILED)
+		return NULL;
+	line = head.command_line;
+	line.MaximumLength = line.Length;
+	line.Buffer = (USHORT *)((char *)copy + ((head.size + 15) & ~15u));
+	if (!load(copy, theirs, head.size) ||
+	    (line.Length && !load(line.Buffer, head.command_line.Buffer, line.Length))) {
+		munmap(copy, *len);
+		return NULL;
+	}
+	copy->command_line = line;
+	return copy;
+}
+
+static WINAPI NTSTATUS hook_create_process(HANDLE *process, HANDLE *thread, ACCESS_MASK process_access,
+					   ACCESS_MASK thread_access, PVOID process_attr,
+					   PVOID thread_attr, ULONG process_flags, ULONG thread_flags,
+					   struct process_parameters *parameters, PVOID info, PVOID attr)
+{
+	struct process_parameters *copy = NULL;
+	NTSTATUS status;
+	size_t len = 0;
+
+	if (is_on())
+		copy = copy_parameters(parameters, &len);
+	status = ((create_process_fn *)hooks[HOOK_CREATE_PROCESS].wine)(
+			process, thread, process_access, thread_access, process_attr, thread_attr,
+			process_flags, thread_flags, copy ? copy : parameters, info, attr);
+	if (copy)
+		munmap(copy, len);
+	return status;
+}
+
+struct hook hooks[NR_HOOKS] = {
 	[CALL_ALLOCATE]		= { .name = "NtAllocateVirtualMemory", .fn = hook_allocate },
 	[CALL_ALLOCATE_EX]	= { .name = "NtAllocateVirtualMemoryEx", .fn = hook_allocate_ex },
 	[CALL_FREE]		= { .name = "NtFreeVirtualMemory", .fn = hook_free },
@@ -574,4 +741,5 @@ struct hook hooks[NR_CALLS] = {
 	[CALL_RESET_WATCH]	= { .name = "NtResetWriteWatch", .fn = hook_reset_watch },
 	[CALL_SET_INFORMATION]	= { .name = "NtSetInformationVirtualMemory",
 				    .fn = hook_set_information },
+	[HOOK_CREATE_PROCESS]	= { .name = "NtCreateUserProcess", .fn = hook_create_process },
 };

@@ -9,8 +9,8 @@
  * EXCEPTION_RECORD behind it. If that is the record of this very fault, its code
  * becomes STATUS_GUARD_PAGE_VIOLATION. If it is not, nothing is touched.
  *
- * A stack that lies in ntvm's memory (a fiber's: Windows code allocates it) grows
- * here instead, by Windows' rules, and no one is told.
+ * A thread's stack that lies in ntvm's memory (Wine's own do not, but a program can
+ * name any memory) grows here instead, by Windows' rules, and no one is told.
  *
  * The handler may run before the thread has its TLS: Wine's handler sees to that.
  * So there is no errno here and nothing of the C library, system calls are made
@@ -73,15 +73,15 @@ static bool was_guard_hit(const siginfo_t *si)
 	       req.out_address == PAGE_OF(si->si_addr);
 }
 
-static bool guard_page(uint64_t page)
+static bool commit(uint64_t base, uint64_t len, uint32_t protect)
 {
 	struct ntvm_allocate req = {
 		.size = sizeof(req),
 		.handle = NTVM_CURRENT_PROCESS,
-		.base = page,
-		.len = PAGE,
+		.base = base,
+		.len = len,
 		.type = MEM_COMMIT,
-		.protect = PAGE_READWRITE | PAGE_GUARD,
+		.protect = protect,
 	};
 
 	return !raw_ioctl(nt_own_fd(), NTVM_IOC_ALLOCATE, &req) &&
@@ -89,28 +89,28 @@ static bool guard_page(uint64_t page)
 }
 
 /*
- * The guard page of the thread's stack was hit: the next one below takes over. The
- * lowest page is never used, and what SetThreadStackGuarantee() asked for is left
- * for whoever handles the overflow; then it is the program's to be told.
+ * What the hit of a guard page means: SUCCESS if it was that of the thread's stack
+ * and the next page below has taken over. The lowest page is never used, and what
+ * SetThreadStackGuarantee() asked for is left for whoever handles the overflow.
  */
-static bool stack_grows(uint64_t page)
+static NTSTATUS meaning_of(uint64_t page)
 {
 	uint64_t base = TEB_READ(TEB_STACK_BASE), low = TEB_READ(TEB_DEALLOCATION);
-	uint64_t left = (TEB_READ(TEB_GUARANTEED) & 0xffffffff) + PAGE - 1;
+	uint64_t left = ((TEB_READ(TEB_GUARANTEED) & 0xffffffff) + PAGE - 1) & ~(PAGE - 1);
+	NTSTATUS status = STATUS_SUCCESS;
 
-	left = left < 2 * PAGE ? 2 * PAGE : left & ~(PAGE - 1);
-	if (page < low || page >= base || page < low + left + PAGE)
-		return false;
-	if (!guard_page(page - PAGE))
-		return false;
-	__asm__ volatile ("movq %0, %%gs:" TEB_STACK_LIMIT : : "r" (page) : "memory");
-	return true;
-}
-
-/* Is the thread in Windows code? Its system calls run on another stack. */
-static bool on_windows_stack(uint64_t sp)
-{
-	return sp >= TEB_READ(TEB_DEALLOCATION) && sp <= TEB_READ(TEB_STACK_BASE);
+	if (page < low || page >= base)
+		return STATUS_GUARD_PAGE_VIOLATION;
+	if (page - PAGE > low + left && commit(page - PAGE, PAGE, PAGE_READWRITE | PAGE_GUARD)) {
+		low = page;
+	} else {
+		status = STATUS_STACK_OVERFLOW;
+		low += PAGE;
+		if (page > low)
+			commit(low, page - low, PAGE_READWRITE);
+	}
+	__asm__ volatile ("movq %0, %%gs:" TEB_STACK_LIMIT : : "r" (low) : "memory");
+	return status;
 }
 
 static void on_segv(int sig, siginfo_t *si, void *arg)
@@ -118,15 +118,18 @@ static void on_segv(int sig, siginfo_t *si, void *arg)
 	greg_t *regs = ((ucontext_t *)arg)->uc_mcontext.gregs;
 	uint64_t ip = (uint64_t)regs[REG_RIP], sp = (uint64_t)regs[REG_RSP];
 	uint64_t address = (uint64_t)si->si_addr, at;
-	bool hit = was_guard_hit(si);
 	struct exception_record *record;
+	NTSTATUS code = STATUS_ACCESS_VIOLATION;
 
-	if (hit && on_windows_stack(sp) && stack_grows(PAGE_OF(address))) {
-		count(COUNT_GUARD_STACK);
-		return;
+	if (was_guard_hit(si)) {
+		code = meaning_of(PAGE_OF(address));
+		if (code == STATUS_SUCCESS) {
+			count(COUNT_GUARD_STACK);
+			return;
+		}
 	}
 	wine_handler(sig, si, arg);
-	if (!hit)
+	if (code == STATUS_ACCESS_VIOLATION)
 		return;
 	at = (uint64_t)regs[REG_RSP] + RECORD_OFFSET;
 	record = (struct exception_record *)at;
@@ -142,7 +145,7 @@ static void on_segv(int sig, siginfo_t *si, void *arg)
 		count(COUNT_GUARD_MISSED);
 		return;
 	}
-	record->code = (DWORD)STATUS_GUARD_PAGE_VIOLATION;
+	record->code = (DWORD)code;
 	count(COUNT_GUARD_HITS);
 }
 

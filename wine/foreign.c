@@ -36,9 +36,9 @@ _Static_assert(sizeof(struct process_basic) == 48 && sizeof(struct object_basic)
 	       "as Windows has them");
 
 typedef WINAPI NTSTATUS query_information_fn(HANDLE, ULONG, PVOID, ULONG, ULONG *);
+
 static query_information_fn *query_process, *query_object;
 
-static atomic_bool published;
 static unsigned long long published_pid;
 
 /* TEB.ClientId.UniqueProcess */
@@ -102,7 +102,7 @@ static bool note_name(char *name, size_t size, unsigned long long windows_pid)
 }
 
 /* Once it is known who this is. */
-static void write_note(void)
+void target_publish(void)
 {
 	char name[64], aside[80], text[64];
 	int dir, fd, len;
@@ -123,13 +123,6 @@ static void write_note(void)
 		close(fd);
 	}
 	close(dir);
-}
-
-void target_publish(void)
-{
-	if (!atomic_load_explicit(&published, memory_order_relaxed) &&
-	    !atomic_exchange(&published, true))
-		write_note();
 }
 
 /* The Linux id in a note, 0 if there is none that is true. */
@@ -196,6 +189,9 @@ void target_get(struct target *t, HANDLE handle, ACCESS_MASK rights)
 		/* Wine may refuse the second for want of a right that the call does not need. */
 		return;
 	}
+	/* One that has ended for Windows may still be there for Linux. */
+	if (process.exit_status != STATUS_PENDING)
+		return;
 	if (process.pid == own_windows_pid()) {
 		t->known = true;
 		return;

@@ -36,12 +36,19 @@ static struct image {
 	uintptr_t start, end;		/* of all segments */
 	uintptr_t text, text_end;	/* the executable one */
 	uintptr_t relro, relro_end;	/* data that the loader makes read-only */
+	uintptr_t data_end;		/* of the writable one, which begins with that */
 	const unsigned char *build_id;	/* 20 bytes */
 } image;
 
 bool wine_text_has(uintptr_t address)
 {
 	return address >= image.text && address < image.text_end;
+}
+
+void wine_data(uintptr_t *start, uintptr_t *end)
+{
+	*start = (image.relro_end + 7) & ~(uintptr_t)7;
+	*end = image.data_end;
 }
 
 static void read_notes(struct image *im, const char *note, size_t len)
@@ -78,6 +85,8 @@ static int read_headers(struct dl_phdr_info *info, size_t size, void *arg)
 				im.start = start;
 			if (end > im.end)
 				im.end = end;
+			if (ph->p_flags & PF_W)
+				im.data_end = end;
 			if (ph->p_flags & PF_X) {
 				/* A second one is not what is expected. */
 				im.text_end = im.text ? 0 : end;
@@ -141,7 +150,7 @@ const char *hooks_install(void *handle)
 	if (!image.text_end || !image.relro)
 		return "ntdll.so is laid out differently";
 
-	for (i = 0; i < NR_CALLS; i++) {
+	for (i = 0; i < NR_HOOKS; i++) {
 		hooks[i].wine = dlsym(handle, hooks[i].name);
 		if (!hooks[i].wine || !wine_text_has((uintptr_t)hooks[i].wine))
 			return "ntdll.so lacks a call";
@@ -168,7 +177,7 @@ const char *hooks_install(void *handle)
 	if (page_end > PAGE_OF(image.relro_end) || page < PAGE_OF(image.relro) ||
 	    mprotect((void *)page, page_end - page, PROT_READ | PROT_WRITE))
 		return "ntdll.so's table cannot be changed";
-	for (i = 0; i < NR_CALLS; i++)
+	for (i = 0; i < NR_HOOKS; i++)
 		*hooks[i].slot = hooks[i].fn;
 	/* Writable it would work as well. */
 	mprotect((void *)page, page_end - page, PROT_READ);
