@@ -132,7 +132,7 @@ int main(int argc, char **argv)
 	if (list_only)
 		return list(&all);
 
-	setvbuf(stdout, NULL, _IOLBF, 0);
+	setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
 	printf("KTAP version 1\n1..%d\n", all.nr);
 	if (!parse_only) {
 		uint32_t status = run_probe();
@@ -179,6 +179,8 @@ int main(int argc, char **argv)
 			passed++;
 		}
 		free(text);
+		/* Windows knows no buffer of lines. */
+		fflush(stdout);
 	}
 	printf("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:0\n",
 	       passed, failed, skipped);

@@ -6,10 +6,15 @@
  *   names.c   tables of names: statuses, flags, symbols; expressions
  *   parse.c   a file into vectors, everything checked that can be without running
  *   ops.c     the table of operations, one function for each that is built
- *   access.c  loads and stores that survive their faults
  *   check.c   the expectation of a step against what happened
- *   run.c     one vector in a process of its own
+ *   steps.c   the steps of one vector
  *   main.c    the command line and the report
+ *
+ * and what another system has its own of (Windows': wine/tests/ntvec_windows.c):
+ *
+ *   access.c  loads and stores that survive their faults
+ *   run.c     one vector in a process of its own
+ *   system.c  what else the operations need of the system
  */
 #ifndef NTVEC_H
 #define NTVEC_H
@@ -214,9 +219,33 @@ uint32_t access_write(uint64_t address, uint8_t byte);
 uint32_t access_write4(uint64_t address, uint32_t dword);
 void access_init(void);
 
+/* Room for what explains a verdict. */
+#define TEXT_MAX	(4 * MSG_MAX)
+
+/* Runs a vector's steps here. The explanation of all but PASSED is in @text (TEXT_MAX). */
+enum verdict run_steps(const struct vector *v, int contract, char *text);
+
 /* Runs a vector in a child. The text (malloc'ed) explains all but PASSED. */
 enum verdict run_vector(const struct vector *v, int contract, char **text);
 /* STATUS_SUCCESS if the device can be used, asked in a child. */
 uint32_t run_probe(void);
+
+/* --- system.c ------------------------------------------------------------------ */
+
+/* These two explain their failure in @text (TEXT_MAX). */
+bool system_set_contract(int contract, char *text);
+bool system_highest_address(uint64_t *address, char *text);
+/* Releases what a round left, so that a vector can be repeated in one process. */
+void system_sweep(void);
+/* A process that sleeps; NULL, and why (MSG_MAX), if there is none. */
+HANDLE system_second_process(char *why);
+/* VirtualFreeEx(), and GetLastError() after it. */
+bool system_virtual_free(HANDLE process, void *base, size_t size, uint32_t type, int *error);
+/* A read by the kernel into @buffer, which completes when @n bytes are there for it. */
+bool system_read_start(void *buffer, size_t size, struct outcome *out);
+bool system_read_finish(size_t n, struct outcome *out);
+/* The stack of this thread, which runs all steps. */
+uint32_t system_set_stack(void *base, void *limit, void *bottom);
+void system_unmap(HANDLE process, void *address, uint32_t flags, struct outcome *out);
 
 #endif /* NTVEC_H */

@@ -9,15 +9,8 @@
  */
 #include "ntvec.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <libnt-win32.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <unistd.h>
 
 #define POISON32	0xCCCCCCCCu
 #define POISON		((uintptr_t)0xCCCCCCCCCCCCCCCCull)
@@ -76,45 +69,11 @@ static bool pos_flags(const struct step *step, int i, enum names names, struct e
 /* The second process, once a step has asked for it. */
 static HANDLE second;
 
-/* It has memory of its own as soon as it has opened the device, and then sleeps. */
 static bool second_start(struct outcome *out)
 {
-	CLIENT_ID id = { 0 };
-	NTSTATUS status;
-	int ends[2];
-	char byte;
-	pid_t pid;
-
-	if (second)
-		return true;
-	pid = pipe(ends) ? -1 : fork();
-	if (pid < 0) {
-		snprintf(out->why, sizeof(out->why), "no second process: %s", strerror(errno));
-		return false;
-	}
-	if (!pid) {
-		LIBNT_INFO info;
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(ends[0]);
-		byte = LibntGetInfo(NtCurrentProcess(), &info) == STATUS_SUCCESS;
-		if (write(ends[1], &byte, 1) == 1)
-			for (;;)
-				pause();
-		_exit(1);
-	}
-	close(ends[1]);
-	if (read(ends[0], &byte, 1) != 1 || !byte) {
-		snprintf(out->why, sizeof(out->why), "the second process did not come up");
-		return false;
-	}
-	close(ends[0]);
-	id.UniqueProcess = (HANDLE)(uintptr_t)pid;
-	status = NtOpenProcess(&second, PROCESS_ALL_ACCESS, NULL, &id);
-	if (status != STATUS_SUCCESS)
-		snprintf(out->why, sizeof(out->why), "NtOpenProcess: %s",
-			 status_name((uint32_t)status));
-	return status == STATUS_SUCCESS;
+	if (!second)
+		second = system_second_process(out->why);
+	return second;
 }
 
 /* h=0: none. h=bad: what no process has. Else @other. */
@@ -311,10 +270,9 @@ static bool op_win32free(const struct step *step, struct env *env, struct outcom
 	    !pos_flags(step, 2, NAMES_MEM, env, &type, out))
 		return false;
 
-	SetLastError(ERROR_SUCCESS);
-	out->status = (uint32_t)(VirtualFreeEx(step_handle(step), r.base, r.size, type) ?
+	out->status = (uint32_t)(system_virtual_free(step_handle(step), r.base, r.size, type,
+						     &out->w32) ?
 				 STATUS_SUCCESS : STATUS_UNSUCCESSFUL);
-	out->w32 = (int)GetLastError();
 	return true;
 }
 
@@ -610,86 +568,19 @@ static bool op_rww(const struct step *step, struct env *env, struct outcome *out
 	return true;
 }
 
-/* A read(2) that waits for its data in a thread of its own. */
-static struct {
-	pthread_t thread;
-	int pipe[2];
-	void *buffer;
-	size_t size;
-	ssize_t got;
-	bool pending;
-} kread;
-
-static void *kread_run(void *arg)
-{
-	kread.got = read(kread.pipe[0], kread.buffer, kread.size);
-	return arg;
-}
-
-/* NT probes the whole buffer when a read is submitted: the kernel faults it in for writing. */
-static bool kread_probe(char *buffer, size_t size)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-#ifdef MADV_POPULATE_WRITE
-	if (!madvise(buffer, size, MADV_POPULATE_WRITE))
-		return true;
-	if (errno != EINVAL)
-		return false;
-#endif
-	/* Older than 5.14: the kernel writes a byte of each page to where it was. */
-	for (size_t at = 0; at < size; at += page) {
-		if (write(kread.pipe[1], buffer + at, 1) != 1 ||
-		    read(kread.pipe[0], buffer + at, 1) != 1)
-			return false;
-	}
-	return true;
-}
-
 static bool op_kread_pending(const struct step *step, struct env *env, struct outcome *out)
 {
 	uint64_t address, size;
 
-	if (!pos_number(step, 0, env, &address, out) || !pos_number(step, 1, env, &size, out))
-		return false;
-	if (kread.pending || pipe(kread.pipe)) {
-		snprintf(out->why, sizeof(out->why), "a read is pending, or there is no pipe");
-		return false;
-	}
-	kread.buffer = (void *)(uintptr_t)address;
-	kread.size = (size_t)size;
-	if (!kread_probe(kread.buffer, kread.size)) {
-		out->status = (uint32_t)STATUS_ACCESS_VIOLATION;
-		return true;
-	}
-	if (pthread_create(&kread.thread, NULL, kread_run, NULL)) {
-		snprintf(out->why, sizeof(out->why), "no thread");
-		return false;
-	}
-	kread.pending = true;
-	return true;
+	return pos_number(step, 0, env, &address, out) && pos_number(step, 1, env, &size, out) &&
+	       system_read_start((void *)(uintptr_t)address, (size_t)size, out);
 }
 
 static bool op_kread_complete(const struct step *step, struct env *env, struct outcome *out)
 {
-	char data[4096];
 	uint64_t n;
 
-	if (!pos_number(step, 0, env, &n, out))
-		return false;
-	memset(data, 0x5A, sizeof(data));
-	if (!kread.pending || n > sizeof(data) || n > kread.size ||
-	    write(kread.pipe[1], data, (size_t)n) != (ssize_t)n) {
-		snprintf(out->why, sizeof(out->why), "no read is pending, or not for so much");
-		return false;
-	}
-	pthread_join(kread.thread, NULL);
-	kread.pending = false;
-	close(kread.pipe[0]);
-	close(kread.pipe[1]);
-	if (kread.got != (ssize_t)n)
-		out->status = (uint32_t)STATUS_ACCESS_VIOLATION;
-	return true;
+	return pos_number(step, 0, env, &n, out) && system_read_finish((size_t)n, out);
 }
 
 /* The stack of this thread, which runs all steps. */
@@ -700,8 +591,8 @@ static bool op_setstack(const struct step *step, struct env *env, struct outcome
 	if (!pos_number(step, 0, env, &base, out) || !pos_number(step, 1, env, &limit, out) ||
 	    !pos_number(step, 2, env, &bottom, out))
 		return false;
-	out->status = (uint32_t)LibntSetThreadStack((PVOID)(uintptr_t)base, (PVOID)(uintptr_t)limit,
-						    (PVOID)(uintptr_t)bottom, 0);
+	out->status = system_set_stack((PVOID)(uintptr_t)base, (PVOID)(uintptr_t)limit,
+				       (PVOID)(uintptr_t)bottom);
 	return true;
 }
 
@@ -717,30 +608,15 @@ static bool op_touchdown(const struct step *step, struct env *env, struct outcom
 	return true;
 }
 
-/* There are no views yet: whatever is at the address, it is none. */
 static bool op_unmap(const struct step *step, struct env *env, struct outcome *out)
 {
-	MEMORY_BASIC_INFORMATION info;
 	uint64_t address;
-	NTSTATUS status;
 	uint32_t flags;
 
 	if (!pos_number(step, 0, env, &address, out) ||
 	    !pos_flags(step, 1, NAMES_MEM, env, &flags, out))
 		return false;
-
-	memset(&info, 0xCC, sizeof(info));
-	status = NtQueryVirtualMemory(step_handle(step), (PVOID)(uintptr_t)address,
-				      MemoryBasicInformation, &info, sizeof(info), NULL);
-	if (status == STATUS_INVALID_HANDLE) {
-		out->status = (uint32_t)status;
-	} else if (flags & ~0x3u) {
-		out->status = (uint32_t)STATUS_INVALID_PARAMETER;
-	} else {
-		out->status = 0xC0000019;	/* NOT_MAPPED_VIEW */
-		if (NT_SUCCESS(status) && info.Type & (MEM_MAPPED | MEM_IMAGE))
-			snprintf(out->skip, sizeof(out->skip), "op unmap of a view not built");
-	}
+	system_unmap(step_handle(step), (PVOID)(uintptr_t)address, flags, out);
 	return true;
 }
 
