@@ -44,6 +44,8 @@ help:
 	@echo 'make mutate         plant bugs in the module and see that the tests find them'
 	@echo 'make soak           everything meets everything, SOAK_SECONDS (600) for each of SOAK_KERNELS'
 	@echo 'make demo           a demonstration, in QEMU'
+	@echo 'make wine       the Wine backend and, with mingw, the Windows programs that test it'
+	@echo 'make wine-demo  Windows programs with and without the module, in QEMU (WINEFLAGS=...)'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
 	@echo 'make install        library, headers, manual pages, udev rule and, if built, the module'
 	@echo 'make clean          remove build/'
@@ -127,6 +129,14 @@ soak:
 .PHONY: demo
 demo:
 	@$(TOP)/tools/ntvm-demo $(DEMOFLAGS)
+
+.PHONY: wine
+wine:
+	$(MAKE) -C $(TOP)/wine all
+
+.PHONY: wine-demo
+wine-demo:
+	@$(TOP)/tools/ntvm-wine-demo $(WINEFLAGS)
 
 .PHONY: bench
 bench:

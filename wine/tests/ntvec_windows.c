@@ -408,13 +408,13 @@ static enum answer hear(char *text, size_t room, size_t len, ULONGLONG deadline)
 			if (!ReadFile(current.from, text + have, 1, &n, NULL))
 				return DIED;
 			have += n;
-		} else if (ended) {
-			return DIED;
-		} else if (GetTickCount64() > deadline) {
-			return LATE;
-		} else {
-			WaitForSingleObject(current.process, 2);
+			continue;
 		}
+		if (ended)
+			return DIED;
+		if (GetTickCount64() > deadline)
+			return LATE;
+		WaitForSingleObject(current.process, 2);
 	}
 }
 

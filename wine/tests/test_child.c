@@ -158,7 +158,8 @@ static uint32_t tell_one(struct child *whom, char order, uint64_t a, uint64_t b,
 		if (line[have++] == '\n')
 			break;
 	line[have] = '\0';
-	sscanf(line, "%x %llx", &first, &other);
+	if (sscanf(line, "%x %llx", &first, &other) != 2)
+		return 0xFFFFFFFF;
 	if (second)
 		*second = other;
 	return first;
