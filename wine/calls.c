@@ -82,6 +82,7 @@ static bool is_on(void)
 static bool begin(struct target *t, HANDLE process, ACCESS_MASK rights)
 {
 	t->process = NtCurrentProcess();
+	/* For a process that stays with Wine nobody else is asked for anything. */
 	t->known = true;
 	if (!is_on())
 		return false;
@@ -362,7 +363,7 @@ static WINAPI NTSTATUS hook_allocate_ex(HANDLE process, PVOID *base, SIZE_T *siz
 static WINAPI NTSTATUS hook_free(HANDLE process, PVOID *base, SIZE_T *size, ULONG type)
 {
 	bool final = false;
-	NTSTATUS status = 0;
+	NTSTATUS status = 0, wine;
 	uintptr_t address;
 	struct target t;
 
@@ -386,8 +387,13 @@ static WINAPI NTSTATUS hook_free(HANDLE process, PVOID *base, SIZE_T *size, ULON
 	}
 	if (!final) {
 		passed(CALL_FREE);
-		return settle(process, load_address(base), status,
-			      WINE(FREE, free_fn)(process, base, size, type));
+		wine = WINE(FREE, free_fn)(process, base, size, type);
+		if (wine < 0 && !t.known) {
+			/* Arguments are looked at before the handle, which is none here. */
+			status = NtFreeVirtualMemory(NULL, base, size, type);
+			return status == STATUS_INVALID_HANDLE ? wine : status;
+		}
+		return settle(process, load_address(base), status, wine);
 	}
 	if (status == STATUS_SUCCESS)
 		count(type & MEM_RELEASE ? COUNT_RELEASES : COUNT_DECOMMITS);

@@ -24,7 +24,8 @@
 
 /* ProcessBasicInformation and ObjectBasicInformation of 64-bit Windows. */
 struct process_basic {
-	ULONG_PTR exit_status, peb, affinity, priority, pid, parent;
+	ULONG exit_status, pad;		/* Wine leaves the padding as it is */
+	ULONG_PTR peb, affinity, priority, pid, parent;
 };
 
 struct object_basic {
