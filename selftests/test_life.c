@@ -214,7 +214,7 @@ static bool one_life(int how)
 TEST(nothing_is_left_of_200_processes)
 {
 	struct books before;
-	int64_t slab;
+	int64_t slab, room;
 	int i, bad = 0;
 
 	/* What stays for good comes with the first ones. */
@@ -229,8 +229,12 @@ TEST(nothing_is_left_of_200_processes)
 			bad++;
 	EXPECT_EQ(0, bad);
 	EXPECT_BOOKS(10, before);
-	/* One forgotten region of each would be some 500 KiB. */
-	EXPECT_TRUE(wait_until(5, meminfo("SUnreclaim") - slab < (int64_t)(384 * KIB))) {
+	/*
+	 * One forgotten region of each would be some 500 KiB. KASAN keeps what is freed,
+	 * up to a 32nd of the memory, for a while: kmemleak looks there.
+	 */
+	room = slow() > 1 ? 64 * MIB : 384 * KIB;
+	EXPECT_TRUE(wait_until(5, meminfo("SUnreclaim") - slab < room)) {
 		TH_LOG("SUnreclaim grew by %lld", (long long)(meminfo("SUnreclaim") - slab));
 	}
 }
