@@ -363,7 +363,7 @@ static WINAPI NTSTATUS hook_allocate_ex(HANDLE process, PVOID *base, SIZE_T *siz
 static WINAPI NTSTATUS hook_free(HANDLE process, PVOID *base, SIZE_T *size, ULONG type)
 {
 	bool final = false;
-	NTSTATUS status = 0, wine;
+	NTSTATUS status = 0;
 	uintptr_t address;
 	struct target t;
 
@@ -384,16 +384,15 @@ static WINAPI NTSTATUS hook_free(HANDLE process, PVOID *base, SIZE_T *size, ULON
 			final = !address || address_is_ours(t.process, address);
 		}
 		end(&t, process);
+	} else if (!t.known) {
+		/* Arguments come before the handle, which is none here. */
+		status = NtFreeVirtualMemory(NULL, base, size, type);
+		final = status != STATUS_INVALID_HANDLE && reason_of(status) != REASON_DEVICE;
 	}
 	if (!final) {
 		passed(CALL_FREE);
-		wine = WINE(FREE, free_fn)(process, base, size, type);
-		if (wine < 0 && !t.known) {
-			/* Arguments are looked at before the handle, which is none here. */
-			status = NtFreeVirtualMemory(NULL, base, size, type);
-			return status == STATUS_INVALID_HANDLE ? wine : status;
-		}
-		return settle(process, load_address(base), status, wine);
+		return settle(process, load_address(base), status,
+			      WINE(FREE, free_fn)(process, base, size, type));
 	}
 	if (status == STATUS_SUCCESS)
 		count(type & MEM_RELEASE ? COUNT_RELEASES : COUNT_DECOMMITS);
