@@ -720,48 +720,71 @@ TEST(a_reclaim_tells_the_truth)
 	EXPECT_EQ(N, count(p, 0, N, ZERO));
 }
 
+/* Takes back the pages of each level, at @p, and counts how many of them were given up. */
+static void count_given_up(struct __test_metadata *_metadata, uint8_t *p[5], size_t each,
+			   size_t given[5])
+{
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		NTSTATUS is = i ? reclaim(p[i], each * P) : undo(p[i], each * P);
+
+		given[i] = count(p[i], 0, each, ZERO);
+		EXPECT_EQ(given[i] == 0, is == STATUS_SUCCESS);
+		EXPECT_EQ(each - given[i], count(p[i], 0, each, OLD));
+	}
+}
+
 TEST(lower_priorities_are_given_up_first)
 {
 	/* A kernel that needs more for itself takes more at a time. */
 	const size_t each = 8 * slow() * MIB / P;
 	const int order[5] = { 3, 1, 4, 0, 2 };
+	size_t given[5], all = 5 * each;
+	int i, round, steps;
 	uint8_t *p[5];
 	struct child c;
-	int i, steps = 0;
-	bool whole = true, alive;
+	bool alive;
 
-	for (i = 0; i < 5; i++) {
-		p[i] = filled(each);
-		ASSERT_NE(NULL, p[i]);
+	/*
+	 * How much the kernel takes at a time is its own choice: now and then it is everything,
+	 * which says nothing of the order. Then once more, from further away.
+	 */
+	for (round = 0; round < 8 && all == 5 * each; round++) {
+		for (i = 0; i < 5; i++) {
+			p[i] = filled(each);
+			ASSERT_NE(NULL, p[i]);
+		}
+		for (i = 0; i < 5; i++) {
+			if (!order[i])
+				EXPECT_STATUS(STATUS_SUCCESS, reset(p[0], each * P).status);
+			else
+				EXPECT_STATUS(STATUS_SUCCESS,
+					      offer(p[order[i]], each * P, order[i]));
+		}
+		/* A little at a time, until about half of it is gone. */
+		ASSERT_TRUE(child_start(&c, hog, NULL));
+		alive = hog_take(&c, (size_t)meminfo("MemAvailable") - (32 + 16 * round) * MIB);
+		for (steps = 0; alive && disposable() > (int64_t)(5 * each * P / 2) &&
+				steps < 1000; steps++)
+			alive = hog_take(&c, MIB / 4);
+		alive = hog_end(&c) == 0 && alive;
+		TH_LOG("%d steps, %lld KiB of %zu left", steps, (long long)disposable() / 1024,
+		       5 * each * 4);
+		count_given_up(_metadata, p, each, given);
+		for (i = 0, all = 0; i < 5; i++) {
+			TH_LOG("level %d: %zu of %zu given up", i, given[i], each);
+			/* Once a level is not all gone, those above are untouched. */
+			if (all < i * each)
+				EXPECT_EQ(0, given[i]);
+			all += given[i];
+			EXPECT_STATUS(STATUS_SUCCESS, release(p[i]));
+		}
+		EXPECT_LT(0, all);
+		/* Nobody is killed before everything is given up. */
+		EXPECT_TRUE(alive || all == 5 * each);
 	}
-	for (i = 0; i < 5; i++) {
-		if (!order[i])
-			EXPECT_STATUS(STATUS_SUCCESS, reset(p[0], each * P).status);
-		else
-			EXPECT_STATUS(STATUS_SUCCESS, offer(p[order[i]], each * P, order[i]));
-	}
-	/* A little at a time, until about half of it is gone. */
-	ASSERT_TRUE(child_start(&c, hog, NULL));
-	alive = hog_take(&c, (size_t)meminfo("MemAvailable") - 32 * MIB);
-	while (alive && disposable() > (int64_t)(5 * each * P / 2) && steps++ < 200)
-		alive = hog_take(&c, MIB);
-	EXPECT_TRUE(alive);
-	EXPECT_EQ(0, hog_end(&c));
-	TH_LOG("%d steps, %lld KiB of %zu left", steps, (long long)disposable() / 1024, 5 * each * 4);
-	EXPECT_LT(0, disposable());
-	for (i = 0; i < 5; i++) {
-		NTSTATUS is = i ? reclaim(p[i], each * P) : undo(p[i], each * P);
-		size_t zero = count(p[i], 0, each, ZERO);
-
-		TH_LOG("level %d: %zu of %zu given up", i, zero, each);
-		EXPECT_EQ(zero == 0, is == STATUS_SUCCESS);
-		EXPECT_EQ(each - zero, count(p[i], 0, each, OLD));
-		/* Once a level is not all gone, those above are untouched. */
-		if (!whole)
-			EXPECT_EQ(0, zero);
-		whole = zero == each;
-	}
-	EXPECT_FALSE(whole);
+	EXPECT_GT(5 * each, all);
 }
 
 TEST(an_offer_again_changes_the_priority_and_forgets_no_loss)
