@@ -44,10 +44,10 @@ help:
 	@echo 'make mutate         plant bugs in the module and see that the tests find them'
 	@echo 'make soak           everything meets everything, SOAK_SECONDS (600) for each of SOAK_KERNELS'
 	@echo 'make demo           a demonstration, in QEMU'
-	@echo 'make wine       the Wine backend and, with mingw, the Windows programs that test it'
-	@echo 'make wine-demo  Windows programs with and without the module, in QEMU (WINEFLAGS=...)'
+	@echo 'make wine           the Wine backend and, with mingw, the Windows programs that test it'
+	@echo 'make wine-demo      Windows programs with and without the module, in QEMU (WINEFLAGS=...)'
 	@echo 'make bench          the measurements, in QEMU (BENCHFLAGS=--baseline=REV: two modules)'
-	@echo 'make install        library, headers, manual pages, udev rule and, if built, the module'
+	@echo 'make install        library, headers, manual pages, udev rule and, if built, module and Wine backend'
 	@echo 'make clean          remove build/'
 
 .PHONY: no-modules
@@ -146,6 +146,9 @@ bench:
 install:
 	$(MAKE) -C $(TOP)/lib install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)"
 	install -D -m 644 $(TOP)/tools/60-ntvm.rules "$(DESTDIR)$(UDEVDIR)/rules.d/60-ntvm.rules"
+	if [ -f $(BUILD)/wine/libntvm-wine.so ]; then \
+		$(MAKE) -C $(TOP)/wine install DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)"; \
+	fi
 ifneq ($(KDIR),)
 	if [ -f $(NATIVE)/ntvm.ko ]; then \
 		$(MAKE) -C $(KDIR) M=$(NATIVE) INSTALL_MOD_PATH="$(DESTDIR)" modules_install; \
