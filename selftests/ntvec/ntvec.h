@@ -235,6 +235,8 @@ uint32_t run_probe(void);
 /* These two explain their failure in @text (TEXT_MAX). */
 bool system_set_contract(int contract, char *text);
 bool system_highest_address(uint64_t *address, char *text);
+/* The first place to try for B. */
+extern const uint64_t system_first_b;
 /* Releases what a round left, so that a vector can be repeated in one process. */
 void system_sweep(void);
 /* A process that sleeps; NULL, and why (MSG_MAX), if there is none. */

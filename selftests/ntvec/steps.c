@@ -15,7 +15,7 @@ static bool choose_b(uint64_t *b, char *text)
 	NTSTATUS status = STATUS_SUCCESS;
 	uint64_t at;
 
-	for (at = 0x50000000; at < UINTPTR_MAX - B_ROOM; at += at < 0x7E000000 ? B_ROOM : 0x40000000) {
+	for (at = system_first_b; at < UINTPTR_MAX - B_ROOM; at += at < 0x7E000000 ? B_ROOM : 0x40000000) {
 		PVOID base = (PVOID)(uintptr_t)at;
 		SIZE_T size = B_ROOM, all = 0;
 

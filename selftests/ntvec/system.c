@@ -24,6 +24,8 @@ bool system_set_contract(int contract, char *text)
 	return status == STATUS_SUCCESS;
 }
 
+const uint64_t system_first_b = 0x50000000;
+
 bool system_highest_address(uint64_t *address, char *text)
 {
 	LIBNT_INFO info;

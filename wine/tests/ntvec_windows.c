@@ -157,6 +157,12 @@ bool system_set_contract(int contract, char *text)
 	return false;
 }
 
+/*
+ * Wine keeps the addresses below 2 GiB for itself: what is allocated there tells of
+ * Wine, whoever else has the rest.
+ */
+const uint64_t system_first_b = 0x150000000;
+
 bool system_highest_address(uint64_t *address, char *text)
 {
 	SYSTEM_INFO info;
