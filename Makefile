@@ -36,7 +36,7 @@ help:
 	@echo 'make lib            libnt'
 	@echo 'make selftests      the tests'
 	@echo 'make check          build for all kernels and run all tests in QEMU'
-	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep (BRIEF=1: some of them)'
+	@echo 'make check-debug    run the tests on a kernel with KASAN and lockdep (BRIEF=1: less of them)'
 	@echo 'make check-neighbours  whether one process can slow others, minutes for each kernel'
 	@echo 'make check-static   what can be checked without running anything'
 	@echo 'make fuzz-pure      fuzz the pure files, each FUZZ_SECONDS (60); fuzz-pure-coverage: lines reached'
